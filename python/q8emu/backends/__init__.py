@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The oracles that q8emu compares with, by the names that `--against` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from q8emu.backends.base import Backend, OracleSession
+from q8emu.backends.onnx_reference import OnnxReference
+from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
+from q8emu.errors import BadInput
+
+BACKENDS: Mapping[str, Backend] = MappingProxyType(
+    {
+        "onnx-reference": OnnxReference(),
+        "ort": ORT,
+        "ort-default": ORT_DEFAULT,
+        "ort-unfused": ORT_UNFUSED,
+    }
+)
+
+
+def backend(name: str) -> Backend:
+    """The oracle called `name`.
+
+    Raises:
+        BadInput: no oracle has that name; lists the known ones.
+    """
+    if name not in BACKENDS:
+        near = get_close_matches(name, BACKENDS, 1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise BadInput(f"--against: no oracle is called '{name}'; the oracles are {', '.join(BACKENDS)}{hint}")
+    return BACKENDS[name]
+
+
+__all__ = ["BACKENDS", "Backend", "OracleSession", "backend"]

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an oracle is: another runtime that runs the same model file and records the same tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from q8emu.trace import Trace
+
+
+class OracleSession(Protocol):
+    """One model opened in one oracle; `run` may be called batch by batch."""
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
+        """Run one batch and record the tapped tensors and the final outputs."""
+        ...
+
+
+class Backend(Protocol):
+    """One oracle."""
+
+    @property
+    def name(self) -> str:
+        """How `--against` calls it."""
+        ...
+
+    @property
+    def describe(self) -> str:
+        """What it is, in one line."""
+        ...
+
+    def version(self) -> str:
+        """Name and version of the runtime."""
+        ...
+
+    def why_unavailable(self) -> str | None:
+        """None, or one sentence why it cannot run on this machine."""
+        ...
+
+    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> OracleSession:
+        """Load a model file and record the tensors named in `taps`.
+
+        Names in `taps` that the file does not know are left out of the trace; the comparison reports them as missing.
+
+        Raises:
+            BackendUnavailable: the oracle refuses this model.
+        """
+        ...

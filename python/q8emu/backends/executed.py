@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which operators a runtime really executes, read from the graph that it optimized. Looks at names and operators only."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnx
+
+BOUNDARY = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
+# Operators that select or move values and compute nothing.
+MOVEMENT = frozenset(
+    "Cast Concat Constant DepthToSpace Expand Flatten Gather Identity MaxPool Pad ReduceMax ReduceMin ReorderInput "
+    "ReorderOutput Reshape Resize Shape Slice SpaceToDepth Split Squeeze Tile Transpose Unsqueeze Upsample".split()
+)
+UNARY = frozenset(
+    "Abs Celu Clip Elu Erf Exp FastGelu Gelu HardSigmoid HardSwish LeakyRelu Log Mish Neg PRelu QuickGelu Reciprocal "
+    "Relu Selu Sigmoid Softplus Softsign Sqrt Tanh ThresholdedRelu".split()
+)
+BINARY = frozenset("Add Div Max Min Mul Pow Sub".split())
+_INTEGER = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul")
+
+
+class Executed:
+    """The graph that a session executes."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        """Index the nodes of `graph` by what they produce."""
+        self._nodes = list(graph.node)
+        self._producer = {name: node for node in self._nodes for name in node.output if name}
+        self._dtype = {init.name: init.data_type for init in graph.initializer}
+        self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+        self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.input}
+
+    def arithmetic(self) -> Counter[str]:
+        """How often each computing operator runs; layout changes and the boundary to float do not count."""
+        names = (_plain(node.op_type) for node in self._nodes)
+        return Counter(name for name in names if name not in MOVEMENT and name not in BOUNDARY)
+
+    def float_nodes(self, quantized: Collection[str], floats: Collection[str]) -> dict[str, str]:
+        """Tensors that were computed in float, mapped to the operator that did it.
+
+        Args:
+            quantized: integer tensors.
+            floats: float tensors, the final outputs of the model.
+        """
+        known = frozenset(quantized) | frozenset(floats)
+        found = {name: self._float_operator(name, name in floats, known) for name in [*quantized, *floats]}
+        return {name: op for name, op in found.items() if op is not None}
+
+    def _float_operator(self, tensor: str, in_float: bool, known: frozenset[str]) -> str | None:
+        """The operator of the float region right before `tensor` that decides its value, None for an integer one."""
+        region: list[str] = []
+        queue = deque([(tensor, in_float)])
+        seen = {tensor}
+        while queue:
+            name, in_float = queue.popleft()
+            node = self._producer.get(name)
+            if node is None or (name != tensor and name in known):
+                continue
+            op = _plain(node.op_type)
+            if op == "DequantizeLinear" or op.startswith(_INTEGER):
+                continue
+            operands = list(node.input)
+            if op in ("QuantizeLinear", "DynamicQuantizeLinear"):
+                in_float, operands = True, operands[:1]
+            elif op in MOVEMENT:
+                operands = operands if op == "Concat" else operands[:1]
+            elif in_float:
+                region.append(op)
+            else:
+                continue
+            for operand in operands:
+                if operand and operand not in seen:
+                    seen.add(operand)
+                    queue.append((operand, in_float))
+        return min(region, key=_rank, default=None)
+
+    def mixes_u8_and_s8(self) -> bool:
+        """Does an integer product take uint8 activations and int8 weights?"""
+        return any(self._operand_types(node) == (2, 3) for node in self._nodes)  # TensorProto.UINT8, INT8
+
+    def _operand_types(self, node: onnx.NodeProto) -> tuple[int, int]:
+        """Element types of both operands of an integer product, (0, 0) for other nodes."""
+        points = _ZERO_POINTS.get(_plain(node.op_type))
+        if points is None:
+            return 0, 0
+        names = [[i for i in pair if i < len(node.input)] for pair in points]
+        kinds = [next((t for i in pair if (t := self._type(node.input[i]))), 0) for pair in names]
+        return kinds[0], kinds[1]
+
+    def _type(self, name: str) -> int:
+        while name not in self._dtype and name in self._producer:
+            node = self._producer[name]
+            if node.op_type == "DynamicQuantizeLinear":
+                return 2
+            if node.op_type in BOUNDARY or _plain(node.op_type).startswith(_INTEGER):
+                return 0
+            name = node.input[0] if node.input else ""
+        return self._dtype.get(name, 0)
+
+
+# Where the two operands of an integer product show their types: the zero point first, then the operand itself.
+_ZERO_POINTS: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = {
+    "QLinearConv": ((2, 0), (5, 3)),
+    "QLinearMatMul": ((2, 0), (5, 3)),
+    "QGemm": ((2, 0), (5, 3)),
+    "ConvInteger": ((2, 0), (3, 1)),
+    "MatMulInteger": ((2, 0), (3, 1)),
+    "MatMulIntegerToFloat": ((4, 0), (5, 1)),
+    "DynamicQuantizeMatMul": ((9, 9), (3, 1)),
+}
+
+
+def _plain(op: str) -> str:
+    """The operator without ONNX Runtime's marks for layout and fused activations."""
+    op = op.removeprefix("Nhwc")
+    return op.removeprefix("Fused")
+
+
+def _rank(op: str) -> int:
+    """Convolutions, products and means decide before sums of two, these before functions of one value."""
+    return 2 if op in UNARY else 1 if op in BINARY else 0

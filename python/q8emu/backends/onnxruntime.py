@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ONNX Runtime on the CPU: three oracles that differ in their session options, each observed without disturbing it.
+
+Every session is two sessions: the plain one, whose final outputs count, and a tapped one that shows the quantized tensors.
+The tapped one stands for the plain one only if both execute the same operators and give the same final bits; each run checks.
+"""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from q8emu.backends import tapping
+from q8emu.backends.cpu import this_cpu
+from q8emu.backends.executed import Executed
+from q8emu.errors import BackendUnavailable
+from q8emu.trace import Trace
+
+INT8_ALLOWED = "session.qdqisint8allowed"
+PRECISE = "session.x64quantprecision"
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """One way to configure ONNX Runtime.
+
+    Attributes:
+        name: how `--against` calls it.
+        describe: what it is, in one line.
+        optimized: are all graph optimizations on?
+        config: session configuration entries.
+        precise: keep u8×s8 products exact on CPUs that would saturate pairs of them?
+    """
+
+    name: str
+    describe: str
+    optimized: bool = True
+    config: Mapping[str, str] = field(default_factory=dict)
+    precise: bool = False
+
+    def version(self) -> str:
+        """Name and version of the runtime."""
+        import onnxruntime
+
+        return f"onnxruntime {onnxruntime.__version__}"
+
+    def why_unavailable(self) -> str | None:
+        """None, or one sentence why it cannot run on this machine."""
+        try:
+            import onnxruntime  # noqa: F401
+        except ImportError as problem:
+            return f"oracle '{self.name}' needs onnxruntime, which does not import here ({problem}); pip install onnxruntime"
+        return None
+
+    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> OrtSession:
+        """Open the plain and the tapped session.
+
+        Raises:
+            BackendUnavailable: onnxruntime is missing, or it refuses this model.
+        """
+        problem = self.why_unavailable()
+        if problem is not None:
+            raise BackendUnavailable(problem)
+        try:
+            return OrtSession(self, Path(model), taps, threads)
+        except BackendUnavailable:
+            raise
+        except Exception as refusal:  # onnxruntime and protobuf raise many types without a common base
+            raise BackendUnavailable(
+                f"oracle '{self.name}': {self.version()} refuses the model: {_first_line(refusal)}"
+            ) from refusal
+
+
+class OrtSession:
+    """One model opened in ONNX Runtime, plain and tapped."""
+
+    def __init__(self, oracle: OnnxRuntime, path: Path, taps: Sequence[str], threads: int) -> None:
+        """Open both sessions and find a way to tap that leaves the executed operators alone."""
+        self._oracle, self._threads = oracle, threads
+        self._folder = path.resolve().parent
+        self._model = tapping.load(path)
+        self._config = dict(oracle.config)
+        self._executed = self._choose_precision()
+        self._plain = self._session(self._model)
+        self._outputs = [value.name for value in self._plain.get_outputs()]
+        self._tapped, self._session_tapped, seen, self._disturbed = self._tap(taps)
+        integers = [name for name in self._tapped.taps if name not in self._outputs]
+        self._float_nodes = seen.float_nodes(integers + self._quantized_outputs(), self._float_outputs())
+        self._provenance = self._describe()
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
+        """Run one batch through both sessions and compare their final outputs bit for bit."""
+        feeds = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        names = list(dict.fromkeys([*self._outputs, *self._tapped.taps]))
+        try:
+            plain = dict(zip(self._outputs, self._plain.run(self._outputs, feeds), strict=True))
+            seen = dict(zip(names, self._session_tapped.run(names, feeds), strict=True))
+        except Exception as refusal:  # see open
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_first_line(refusal)}") from refusal
+        tensors = {name: self._unshift(name, seen[name]) for name in self._tapped.taps}
+        return Trace(
+            source=self._oracle.name,
+            tensors=tensors,
+            outputs=plain,
+            provenance=self._provenance,
+            float_nodes=self._float_nodes,
+            undisturbed=self._disturbed or _first_difference(plain, seen),
+        )
+
+    def _unshift(self, name: str, array: np.ndarray) -> np.ndarray:
+        return (array ^ np.uint8(128)).view(np.int8) if name in self._tapped.shifted else array
+
+    def _choose_precision(self) -> Executed:
+        """Look at what runs; ask for exact u8×s8 products where this CPU would saturate them."""
+        executed = self._look(self._model)[1]
+        if not (self._oracle.precise and this_cpu().saturates_pairs and executed.mixes_u8_and_s8()):
+            return executed
+        self._config[PRECISE] = "1"
+        try:
+            return self._look(self._model)[1]
+        except Exception as refusal:  # see open
+            raise BackendUnavailable(
+                f"oracle '{self._oracle.name}': this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of u8×s8 "
+                f"products, and it refuses this model with {PRECISE}=1, which would make it exact "
+                f"({_first_line(refusal)}); compare on a CPU with VNNI, or with --against ort-unfused"
+            ) from refusal
+
+    def _tap(self, taps: Sequence[str]) -> tuple[tapping.Tapped, Any, Executed, str | None]:
+        """The first way of tapping under which the same operators run; else the plain way, and why it disturbs."""
+        wanted = self._executed.arithmetic()
+        first: tuple[tapping.Tapped, Any, Executed, str | None] | None = None
+        for form in (
+            lambda: tapping.tapped(self._model, taps),
+            lambda: tapping.tapped_as_uint8(self._model, taps, self._folder),
+        ):
+            tapped = form()
+            session, seen = self._look(tapped.model)
+            if seen.arithmetic() == wanted:
+                return tapped, session, seen, None
+            plain, other = wanted - seen.arithmetic(), seen.arithmetic() - wanted
+            reason = f"looking changes what it executes: {_counts(plain)} in the plain session became {_counts(other)}"
+            first = first or (tapped, session, seen, reason)
+        assert first is not None
+        return first
+
+    def _session(self, model: Any, dump: Path | None = None) -> Any:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads, options.inter_op_num_threads = self._threads, 1
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL if self._oracle.optimized else levels.ORT_DISABLE_ALL
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(self._folder))
+        for key, value in self._config.items():
+            options.add_session_config_entry(key, value)
+        if dump is not None:
+            options.optimized_model_filepath = str(dump)
+            prefix = "session.optimized_model_external_initializers"
+            options.add_session_config_entry(f"{prefix}_file_name", "weights.bin")
+            options.add_session_config_entry(f"{prefix}_min_size_in_bytes", "1024")
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def _look(self, model: Any) -> tuple[Any, Executed]:
+        """Open a session and read the graph that it executes."""
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "executed.onnx"
+            session = self._session(model, dump=file)
+            return session, Executed(tapping.load(file).graph)
+
+    def _quantized_outputs(self) -> list[str]:
+        return [value.name for value in self._plain.get_outputs() if "int" in value.type]
+
+    def _float_outputs(self) -> list[str]:
+        return [value.name for value in self._plain.get_outputs() if "int" not in value.type]
+
+    def _describe(self) -> dict[str, str]:
+        level = "ORT_ENABLE_ALL" if self._oracle.optimized else "ORT_DISABLE_ALL"
+        options = [f"graph_optimization_level={level}", *(f"{k}={v}" for k, v in self._config.items())]
+        told = {
+            "version": self._oracle.version(),
+            "options": ", ".join(options),
+            "threads": str(self._threads),
+            "cpu": this_cpu().describe(),
+            "platform": platform.platform(),
+            "operators": _counts(self._executed.arithmetic()),
+        }
+        if self._tapped.shifted:
+            told["taps"] = f"{len(self._tapped.shifted)} int8 tensors, which ONNX Runtime holds as uint8, are read as such"
+        if this_cpu().saturates_pairs:
+            kept = PRECISE in self._config or not self._executed.mixes_u8_and_s8()
+            told["u8×s8"] = "exact" if kept else "this CPU has AVX2 without VNNI: pairs of u8×s8 products saturate to int16"
+        return told
+
+
+def _counts(counter: Mapping[str, int]) -> str:
+    return ", ".join(f"{counter[name]} {name}" for name in sorted(counter)) or "nothing"
+
+
+def _first_difference(plain: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> str | None:
+    for name, array in plain.items():
+        other = seen[name]
+        if array.dtype != other.dtype or array.shape != other.shape or array.tobytes() != other.tobytes():
+            return f"looking changes its final output '{name}': the tapped session gives other bits than the plain one"
+    return None
+
+
+def _first_line(problem: BaseException) -> str:
+    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
+    return lines[0][:300] if lines else type(problem).__name__
+
+
+ORT = OnnxRuntime(
+    "ort", "ONNX Runtime, all optimizations, integer kernels for int8 activations too", True, {INT8_ALLOWED: "1"}, True
+)
+ORT_DEFAULT = OnnxRuntime("ort-default", "ONNX Runtime as it comes, no session options")
+ORT_UNFUSED = OnnxRuntime("ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False)

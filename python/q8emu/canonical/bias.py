@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bias of a convolution or product as int32 in the accumulator's scale, x_scale * w_scale per channel."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from q8emu.errors import BadQuantization
+from q8emu.graph import Node, QuantParams
+
+BIAS_READINGS = ("auto", "as-is", "rescaled")
+INT32 = (-(2**31), 2**31 - 1)
+FLOAT_NOISE = 2.0**-20  # a relative difference that comes from writing a product as binary32
+
+
+def accumulator_scale(x: QuantParams, w: QuantParams, channels: int) -> np.ndarray:
+    """float32[channels]: f32(x_scale * w_scale)."""
+    return np.broadcast_to((x.scales() * w.scales()).astype(np.float32), (channels,))
+
+
+def integer_bias(
+    node: Node, bias: np.ndarray, params: QuantParams, scale: np.ndarray, reading: str, tolerance: float
+) -> tuple[np.ndarray, str | None]:
+    """The int32 bias under one of the readings, and a note when its scale is not the accumulator's.
+
+    Args:
+        node: for the messages.
+        bias: int32[..., O] as the file has it.
+        params: its scale and zero point in the file.
+        scale: float32[O] of the accumulator.
+        reading: one of BIAS_READINGS.
+        tolerance: for "auto".
+    """
+    own = np.broadcast_to(params.scales(), scale.shape).astype(np.float64)
+    relative = np.abs(own / scale.astype(np.float64) - 1)
+    worst = int(relative.argmax())
+    if relative[worst] <= FLOAT_NOISE:
+        return bias, None
+    as_is = reading == "as-is" or (reading == "auto" and relative[worst] <= tolerance)
+    note = (
+        f"{node.where()}: the bias scale is {own[worst] / float(scale[worst]):.6g} times x_scale * w_scale "
+        f"(channel {worst}); the integers are {'added as they are' if as_is else 'rescaled'} "
+        f"(--bias {'rescaled' if as_is else 'as-is'} for the other reading)."
+    )
+    return (bias if as_is else _rescaled(bias, own, scale)), note
+
+
+def _rescaled(bias: np.ndarray, own: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Half to even, exactly, saturated to int32."""
+    ratios = [Fraction(float(a)) / Fraction(float(b)) for a, b in zip(own, scale, strict=True)]
+    wide = np.broadcast_to(bias, bias.shape[:-1] + scale.shape).reshape(-1, scale.size)
+    values = [[min(max(round(int(v) * r), INT32[0]), INT32[1]) for v, r in zip(row, ratios, strict=True)] for row in wide]
+    return np.array(values, np.int32).reshape(bias.shape[:-1] + scale.shape)
+
+
+def quantized_bias(node: Node, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """A float bias in the accumulator's scale: rne(f32(bias / scale)), saturated to int32.
+
+    Raises:
+        BadQuantization: the bias has a value that is not finite.
+    """
+    if not np.isfinite(bias).all():
+        raise BadQuantization(f"{node.where()}: its float bias has a value that is not finite.")
+    with np.errstate(over="ignore"):
+        v = np.rint((bias / scale).astype(np.float32)).astype(np.float64)
+    return np.clip(v, *INT32).astype(np.int64).astype(np.int32)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model file opened for emulation: read, canonicalized, lowered and loaded, for any number of inputs.
+
+The number of inputs is cut into runs of the model's batch; the bits do not depend on how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from q8emu.canonical import canonicalize
+from q8emu.errors import BadInput, TooLarge
+from q8emu.graph import Graph
+from q8emu.inputs import InputSpec, count_runs, take
+from q8emu.lower import lower
+from q8emu.numerics import profile
+from q8emu.program import Program
+from q8emu.readers.onnx import batch_is_symbolic, read_onnx
+from q8emu.run import Runner
+from q8emu.trace import Trace
+
+LARGEST_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to emulate.
+
+    Attributes:
+        numerics: name of the profile.
+        kernels: "auto", "reference", "spec" or the name of an ISA.
+        threads: 0 is one per core.
+        batch: inputs per run where the file leaves the batch open; by default up to 32.
+        bias: "auto", "as-is" or "rescaled".
+        no_host: refuse models with float islands?
+        accumulators: record accumulators too?
+    """
+
+    numerics: str = "ort"
+    kernels: str = "auto"
+    threads: int = 0
+    batch: int | None = None
+    bias: str = "auto"
+    no_host: bool = False
+    accumulators: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the inputs, with the runner that takes exactly that many."""
+
+    inputs: Mapping[str, np.ndarray]
+    runner: Runner
+    program: Program
+    samples: int
+
+    def run(self, substitute: Mapping[str, np.ndarray] | None = None) -> Trace:
+        """Emulate; tensors in `substitute` replace the computed ones for the nodes that read them."""
+        return self.runner.run(self.inputs, substitute)
+
+
+class Emulator:
+    """One model under one numerics profile."""
+
+    def __init__(self, model: Path, options: Options) -> None:
+        """Read and lower the model.
+
+        Raises:
+            Q8Error: the model or an option is not one that q8emu can run; one sentence says why.
+        """
+        self.model, self.options = Path(model), options
+        self.numerics = profile(options.numerics)
+        if options.threads < 0 or (options.batch is not None and options.batch < 1):
+            raise BadInput("--threads must be 0 or more and --batch 1 or more.")
+        raw = read_onnx(self.model)
+        self.is_symbolic = batch_is_symbolic(self.model)
+        self.graph = self._canonical(raw)
+        self.specs = self._specs(raw)
+        self._programs: dict[int, Program] = {}
+        self._runners: dict[int, Runner] = {}
+        self._check_batch()
+
+    @property
+    def program(self) -> Program:
+        """The lowered program: the first that was needed; before any was, that of the file's own batch (1 where open)."""
+        return next(iter(self._programs.values())) if self._programs else self._program(1)
+
+    @property
+    def runner(self) -> Runner:
+        """The runner of `program`."""
+        return self._runner(next(iter(self._programs), 1))
+
+    @property
+    def host_nodes(self) -> dict[str, str]:
+        """Nodes that run in float outside the core, mapped to their operator."""
+        return {node.name: str(node.attrs.get("op_type", node.op)) for node in self.graph.nodes if node.op == "Host"}
+
+    def batches(self, inputs: Mapping[str, np.ndarray], first: int | None = None) -> Iterator[Batch]:
+        """Cut the inputs into runs.
+
+        Args:
+            inputs: arrays by input name, axis 0 as long as there are samples.
+            first: end the first run after this many inputs at most, where the batch is open.
+
+        Raises:
+            BadInput: a name, dtype or shape is not the model's.
+        """
+        runs = count_runs(inputs, self.specs)
+        start = 0
+        while start < runs:
+            size = self._size(min(runs - start, first or runs) if start == 0 else runs - start)
+            program, runner = self._program(size), self._runner(size)
+            samples = size if self.is_symbolic else self.samples_per_run
+            yield Batch(take(inputs, self.specs, start, size), runner, program, samples)
+            start += size
+
+    @property
+    def samples_per_run(self) -> int:
+        """Inputs in one run of a model whose file fixes the batch; 1 where it is open."""
+        return next((spec.shape[0] for spec in self.specs if not spec.repeats), 1)
+
+    def count(self, inputs: Mapping[str, np.ndarray]) -> int:
+        """Number of samples in the inputs, after checking them."""
+        return count_runs(inputs, self.specs) * self.samples_per_run
+
+    def _size(self, left: int) -> int:
+        """Runs of the model's own batch that the next batch takes; fewer if the program would become too large."""
+        if not self.is_symbolic:
+            return 1
+        size = min(left, self.options.batch or LARGEST_BATCH)
+        while True:
+            try:
+                self._runner(size)
+                return size
+            except TooLarge:
+                if size == 1 or self.options.batch is not None:
+                    raise
+                self._programs.pop(size, None)
+                size = max(1, size // 4)
+
+    def _program(self, batch: int) -> Program:
+        if batch not in self._programs:
+            graph = self.graph
+            if self.is_symbolic and batch != 1:
+                graph = self._canonical(read_onnx(self.model, batch=batch))
+            self._programs[batch] = lower(graph, self.numerics, no_host=self.options.no_host)
+        return self._programs[batch]
+
+    def _runner(self, batch: int) -> Runner:
+        if batch not in self._runners:
+            program, options = self._program(batch), self.options
+            self._runners[batch] = Runner(
+                program, kernels=options.kernels, threads=options.threads, accumulators=options.accumulators
+            )
+        return self._runners[batch]
+
+    def _canonical(self, raw: Graph) -> Graph:
+        return canonicalize(raw, bias=self.options.bias)
+
+    def _specs(self, raw: Graph) -> tuple[InputSpec, ...]:
+        wider = read_onnx(self.model, batch=2) if self.is_symbolic else raw
+        specs = []
+        for name in raw.inputs:
+            info, shape = raw.tensors[name], raw.tensors[name].shape
+            grows = self.is_symbolic and wider.tensors[name].shape != shape
+            repeats = not shape or (self.is_symbolic and not grows)
+            specs.append(InputSpec(name, info.dtype, shape, grows, repeats))
+        return tuple(specs)
+
+    def _check_batch(self) -> None:
+        fixed, wanted = self.samples_per_run, self.options.batch
+        if wanted is not None and not self.is_symbolic and wanted != fixed:
+            raise BadInput(f"--batch {wanted}: the model file fixes its batch to {fixed}; leave --batch out.")

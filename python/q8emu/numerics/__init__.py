@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numerics profiles: a hardware's arithmetic as a value."""
+
+from __future__ import annotations
+
+import difflib
+
+from q8emu.errors import BadInput
+from q8emu.numerics.profiles import ORT, Numerics
+
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT,)}
+
+
+def profile(name: str) -> Numerics:
+    """The built-in profile of this name.
+
+    Raises:
+        BadInput: unknown name; lists the known ones.
+
+    Example:
+        >>> profile("ort").rounding
+        'half_even'
+    """
+    if name in PROFILES:
+        return PROFILES[name]
+    near = difflib.get_close_matches(name, PROFILES, 1)
+    hint = f"; did you mean '{near[0]}'?" if near else ""
+    raise BadInput(f"There is no numerics profile '{name}'{hint} Known profiles: {', '.join(sorted(PROFILES))}.")
+
+
+__all__ = ["PROFILES", "Numerics", "profile"]

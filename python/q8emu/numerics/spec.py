@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The definition of every rounding that q8emu does: on Python integers and exact fractions, slow and normative.
+
+The C++ kernels are held to these functions bit for bit. A binary32 number is an integer significand and an exponent
+here; nothing in this file relies on the floating point of the machine, except to carry results.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+SIGNIFICAND_BITS = 24
+MIN_EXPONENT = -149  # of the least significant bit of a binary32 number
+
+
+def half_even(value: int, shift: int) -> int:
+    """value / 2^shift to the nearest integer, ties to the even one.
+
+    Args:
+        value: any integer.
+        shift: total right shift; a negative one shifts left.
+
+    Example:
+        >>> [half_even(v, 1) for v in (-3, -1, 1, 3, 5)]
+        [-2, 0, 0, 2, 2]
+    """
+    if shift <= 0:
+        return value << -shift
+    floor, rest, half = value >> shift, value & ((1 << shift) - 1), 1 << (shift - 1)
+    return floor + (rest > half or (rest == half and floor & 1))
+
+
+def wrap32(value: int) -> int:
+    """Value modulo 2^32 in two's complement.
+
+    Example:
+        >>> wrap32(2**31)
+        -2147483648
+    """
+    return ((value + 2**31) & 0xFFFFFFFF) - 2**31
+
+
+def clamp(value: int, low: int, high: int) -> int:
+    """Value limited to [low, high]."""
+    return min(max(value, low), high)
+
+
+def f32_bits(value: float | np.floating) -> int:
+    """Bit pattern of a binary32 number.
+
+    Example:
+        >>> hex(f32_bits(1.0))
+        '0x3f800000'
+    """
+    return int(np.float32(value).view(np.uint32))
+
+
+def f32_from_bits(bits: int) -> np.float32:
+    """The binary32 number with this bit pattern."""
+    return np.uint32(bits).view(np.float32)
+
+
+def split(bits: int) -> tuple[int, int]:
+    """A finite binary32 number as (significand, exponent): the value is significand * 2^exponent, exactly.
+
+    Example:
+        >>> split(f32_bits(-1.5))
+        (-12582912, -23)
+    """
+    fraction, biased = bits & 0x7FFFFF, (bits >> 23) & 0xFF
+    significand = fraction if biased == 0 else fraction | 0x800000
+    return (-significand if bits >> 31 else significand), max(biased, 1) - 150
+
+
+def round_significand(value: int) -> tuple[int, int]:
+    """An integer rounded to 24 significant bits, ties to even, as (significand, exponent)."""
+    excess = max(abs(value).bit_length() - SIGNIFICAND_BITS, 0)
+    return half_even(value, excess), excess
+
+
+def f32(value: Fraction | int) -> np.float32:
+    """The binary32 number nearest to an exact value, ties to even; beyond the range, infinity.
+
+    Example:
+        >>> float(f32(2**24 + 1)), float(f32(Fraction(1, 3)))
+        (16777216.0, 0.3333333432674408)
+    """
+    value = Fraction(value)
+    if value == 0:
+        return np.float32(0)
+    exponent = abs(value.numerator).bit_length() - value.denominator.bit_length() - SIGNIFICAND_BITS
+    for candidate in (exponent, exponent + 1):  # the estimate is exact or one too small
+        e = max(candidate, MIN_EXPONENT)
+        scaled = value * Fraction(2) ** -e
+        significand = round(scaled)  # of a Fraction: nearest, ties to even
+        if abs(significand) <= 1 << SIGNIFICAND_BITS:
+            break
+    with np.errstate(over="ignore"):
+        return np.float32(np.ldexp(np.float64(significand), e))
+
+
+def fma(a: float | np.floating, b: float | np.floating, c: float | np.floating) -> np.float32:
+    """A * b + c with one rounding to binary32.
+
+    Args:
+        a: finite binary32 number, as are b and c.
+        b: see a.
+        c: see a.
+
+    Example:
+        >>> float(fma(np.float32(0.1), np.float32(10), np.float32(-1)))
+        1.4901161193847656e-08
+    """
+    return f32(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
+
+
+def requantize(acc: int, scale_bits: int, zero_point: int, limits: tuple[int, int], bounds: tuple[int, int]) -> int:
+    """Turn an accumulator into a quantized value under a float32 scale.
+
+    v = f32(f32(acc) * scale);  q = half_even(clamp(v, dmin - zp, dmax - zp)) + zp;  y = clamp(q, qmin, qmax)
+
+    Args:
+        acc: int32.
+        scale_bits: bit pattern of a positive finite binary32 number.
+        zero_point: of the output, within limits.
+        limits: (dmin, dmax) of the output dtype.
+        bounds: (qmin, qmax) of the fused activation, within limits.
+
+    Source: ONNX Runtime, core/mlas/lib/quantize.cpp (MlasRequantizeOutput), confirmed against its binaries.
+
+    Example:
+        >>> requantize(-3, f32_bits(0.5), 10, (-128, 127), (-128, 127))
+        8
+    """
+    acc_significand, acc_exponent = round_significand(acc)
+    scale_significand, scale_exponent = split(scale_bits)
+    product, excess = round_significand(acc_significand * scale_significand)
+    q = half_even(product, -(acc_exponent + scale_exponent + excess))
+    q = clamp(q, limits[0] - zero_point, limits[1] - zero_point) + zero_point
+    return clamp(q, *bounds)
+
+
+def limits(dtype: str) -> tuple[int, int]:
+    """Least and greatest value of an integer dtype.
+
+    Example:
+        >>> limits("uint8")
+        (0, 255)
+    """
+    info = np.iinfo(dtype)
+    return int(info.min), int(info.max)
+
+
+def quantize(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, dtype: str) -> np.ndarray:
+    """Turn real values into quantized ones.
+
+    v = f32(x / scale), NaN to the least value;  y = rne(clamp(v, dmin - zp, dmax - zp)) + zp
+
+    Args:
+        x: float32, any shape.
+        scale: float32, broadcasts against x.
+        zero_point: int32, broadcasts against x.
+        dtype: int8 or uint8.
+
+    Source: ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
+
+    Example:
+        >>> quantize(np.float32([-0.5, 0.5, 1.5]), np.float32(1), np.int32(1), "int8")
+        array([1, 1, 3], dtype=int8)
+    """
+    low, high = limits(dtype)
+    bottom, top = (np.float32(low) - np.float32(zero_point)), (np.float32(high) - np.float32(zero_point))
+    with np.errstate(over="ignore", invalid="ignore"):
+        v = (x / np.float32(scale)).astype(np.float32)
+    v = np.where(np.isnan(v), bottom, np.minimum(np.maximum(v, bottom), top))
+    return (np.rint(v).astype(np.int32) + np.int32(zero_point)).astype(dtype)
+
+
+def dequantize(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+    """Turn quantized values into real ones: y = f32(f32(x - zero_point) * scale), the difference wraps in int32.
+
+    Args:
+        x: int8, uint8 or int32, any shape.
+        scale: float32, broadcasts against x.
+        zero_point: int32, broadcasts against x.
+
+    Example:
+        >>> dequantize(np.int8([-128, 127]), np.float32(0.5), np.int32(-128))
+        array([  0. , 127.5], dtype=float32)
+    """
+    difference = (x.astype(np.int64) - np.int64(zero_point)).astype(np.int32)
+    with np.errstate(over="ignore"):
+        return (difference.astype(np.float32) * np.float32(scale)).astype(np.float32)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Unary functions in float32, operation by operation as ONNX Runtime's x86-64 kernels compute them.
+
+An int8 operator with one operand is a table of 256 entries: Q(f(DQ(x))). These are the f; each takes and returns
+float32 arrays and rounds after every operation unless it says fma.
+
+Source: microsoft/onnxruntime core/mlas/lib/{logistic,tanh}.cpp, core/providers/cpu/activation; confirmed by running.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from q8emu.numerics.spec import fma
+
+F32 = np.float32
+
+# Rational approximations, highest power first: x * P(x^2) / Q(x^2).
+LOGISTIC_P = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
+LOGISTIC_Q = (
+    6.10247389755681e-13,
+    5.76102136993427e-09,
+    6.29106785017040e-06,
+    1.70198817374094e-03,
+    1.16817656904453e-01,
+    9.93151921023180e-01,
+)
+TANH_P = (
+    -2.76076847742355e-16,
+    2.00018790482477e-13,
+    -8.60467152213735e-11,
+    5.12229709037114e-08,
+    1.48572235717979e-05,
+    6.37261928875436e-04,
+    4.89352455891786e-03,
+)
+TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+
+
+def _horner(x: np.ndarray, coefficients: tuple[float, ...]) -> np.ndarray:
+    """Polynomial with one fma per step."""
+    rows = []
+    for value in x.ravel():
+        total = F32(coefficients[0])
+        for coefficient in coefficients[1:]:
+            total = fma(total, value, F32(coefficient))
+        rows.append(total)
+    return np.array(rows, F32).reshape(x.shape)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), as a rational function of x clamped to [-18, 18]."""
+    x = np.clip(x, F32(-18), F32(18))
+    square = x * x
+    ratio = (_horner(square, LOGISTIC_P) * x) / _horner(square, LOGISTIC_Q)
+    return np.asarray(np.maximum(ratio + F32(0.5), F32(0)), F32)
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """Hyperbolic tangent, as a rational function of x clamped to [-9, 9]."""
+    x = np.clip(x, F32(-9), F32(9))
+    square = x * x
+    return np.asarray((_horner(square, TANH_P) * x) / _horner(square, TANH_Q), F32)
+
+
+def hard_sigmoid(x: np.ndarray, alpha: float = 0.2, beta: float = 0.5) -> np.ndarray:
+    """max(0, min(1, alpha * x + beta)), product and sum rounded."""
+    return np.asarray(np.maximum(np.minimum(F32(alpha) * x + F32(beta), F32(1)), F32(0)), F32)
+
+
+def hard_swish(x: np.ndarray) -> np.ndarray:
+    """x * hard_sigmoid(x, 1/6, 1/2)."""
+    return np.asarray(x * hard_sigmoid(x, float(F32(1 / 6)), 0.5), F32)
+
+
+def leaky_relu(x: np.ndarray, alpha: float = 0.01) -> np.ndarray:
+    """X where x >= 0, else alpha * x."""
+    return np.asarray(np.where(x >= 0, x, F32(alpha) * x), F32)
+
+
+def relu(x: np.ndarray) -> np.ndarray:
+    """max(x, 0)."""
+    return np.asarray(np.maximum(x, F32(0)), F32)
+
+
+def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
+    """min(max(x, low), high)."""
+    return np.asarray(np.minimum(np.maximum(x, F32(low)), F32(high)), F32)

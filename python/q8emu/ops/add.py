@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Add (QDQ, QLinearAdd): two quantized tensors, broadcast.
+
+Where the operands and the output have one dtype and the activation changes nothing, the profile's Add rule; else the
+float32 operation between dequantize and quantize, which is what ONNX Runtime runs then.
+
+Source: microsoft/onnxruntime core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp; the constant is contracted to one fused
+multiply-add in the released binaries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, ratio
+from q8emu.ops.binary import is_fused, lower_float
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """None."""
+    return {}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One add_fma, or one float_binary."""
+    if not is_fused(node):
+        return lower_float(node, low, 0)
+    order = (0, 1)
+    if repeats_first(*(low.graph.tensors[n].shape for n in node.inputs)):
+        order = (1, 0)  # the operand that repeats along the innermost run goes second
+    a, b, y = quant(node, order[0]), quant(node, order[1]), out_quant(node)
+    ratio_a, ratio_b = ratio(a.scale[0], over=y.scale[0]), ratio(b.scale[0], over=y.scale[0])
+    low.check_scale(node, np.array([ratio_a, ratio_b]))
+    zero_b = np.float32(ratio_b * np.float32(b.zero_point[0]))
+    fixed = np.float32(np.float32(y.zero_point[0]) - spec.fma(ratio_a, a.zero_point[0], zero_b))
+    params = {
+        "a_ratio_bits": spec.f32_bits(ratio_a),
+        "b_ratio_bits": spec.f32_bits(ratio_b),
+        "fixed_bits": spec.f32_bits(fixed),
+    }
+    low.binary(node, "add_fma", order, params | clamp_params(node.attrs["clamp"]))
+    return None
+
+
+def repeats_first(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Does the first operand stay the same along the innermost run of the output while the second moves?"""
+    rank = max(len(a), len(b))
+    full = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
+    moving = [(i, j) for i, j in zip(*full, strict=True) if (i, j) != (1, 1)]
+    return bool(moving) and moving[-1][0] == 1

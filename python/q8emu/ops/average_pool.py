@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""AveragePool (QDQ, QLinearAveragePool): mean of the dequantized values under each window.
+
+Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc: a float32 sum tap by tap, the zero point
+inside the rounding; a window that is the whole image, unpadded, is a GlobalAveragePool there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops import global_average_pool
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require
+from q8emu.ops.window import resolve
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """kernel, strides, dilations, pads, count_include_pad."""
+    x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
+    require("kernel_shape" in node.attrs, node, "no kernel_shape.")
+    window = resolve(node, x[2:], node.attrs["kernel_shape"], out[2:])
+    return window | {"count_include_pad": int(node.attrs.get("count_include_pad", 0))}  # type: ignore[operator]
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One average_pool, or the global one."""
+    image = low.graph.tensors[node.inputs[0]].shape[2:]
+    if node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"]):
+        global_average_pool.lower(node, low)
+        return
+    x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
+    low.same_dtype(node)
+    params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads", "count_include_pad")} | {
+        "x_zero_point": q.zero_point[0],
+        "y_zero_point": y.zero_point[0],
+        "x_scale_bits": spec.f32_bits(q.scale[0]),
+        "y_scale_bits": spec.f32_bits(y.scale[0]),
+    }
+    out = low.new_channels_last(node.outputs[0])
+    low.add("average_pool", (x,), (out,), params | clamp_params(node.attrs["clamp"]))
+    low.define_channels_last(node.outputs[0], out)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conv (QDQ, QLinearConv): y[o] = requantize(bias[o] + sum of (x - x_zero_point)(w[o] - w_zero_point[o]))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node, QuantParams
+from q8emu.ops.base import Attributes, clamp_params, quant, ratio, require, scale_bits
+from q8emu.ops.window import resolve
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """kernel, strides, dilations, pads (top, left, bottom, right), group."""
+    names = node.inputs[3] if node.op == "QLinearConv" else node.inputs[1]
+    x, w = builder.shape(node.inputs[0]), builder.shape(names)
+    out = builder.shape(node.outputs[0])
+    group = int(node.attrs.get("group", 1))
+    require(len(x) in (3, 4) and len(w) == len(x), node, f"a {len(x) - 2}-D image and a {len(w) - 2}-D kernel.")
+    require(group >= 1 and w[0] % group == 0 and x[1] == w[1] * group, node, f"group {group} does not divide channels.")
+    require(node.op == "ConvInteger" or _is_constant(node, names, builder), node, "weights computed at run time.")
+    kernel = tuple(node.attrs.get("kernel_shape") or w[2:])
+    require(kernel == tuple(w[2:]), node, f"kernel_shape {list(kernel)} is not that of the weights {list(w[2:])}.")
+    return resolve(node, x[2:], w[2:], out[2:]) | {"group": group}  # type: ignore[operator]
+
+
+def _is_constant(node: Node, name: str, builder: Builder) -> bool:
+    known = builder.dequantized.get(name)
+    return name in builder.graph.constants or (known is not None and known[0] in builder.constants)
+
+
+def weight_axis(node: Node, shape: tuple[int, ...]) -> int:
+    """Axis of the weights' channels."""
+    return 0
+
+
+def channel_axis_fits(node: Node, params: QuantParams, shape: tuple[int, ...]) -> bool:
+    """Are the weights quantized per tensor or per output channel?"""
+    return params.axis in (None, 0)
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One conv2d, or depthwise_conv2d where each group has one input channel."""
+    w = low.graph.constants[node.inputs[1]]
+    x_quant, w_quant = quant(node, 0), quant(node, 1)
+    arrays = {"w_zero_point": np.broadcast_to(w_quant.zero_points(), w.shape[:1]).copy()}
+    if node.input(2):
+        arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(-1)
+    params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
+    product = np.broadcast_to((x_quant.scales() * w_quant.scales()).astype(np.float32), w.shape[:1])
+    emit(node, low, w, params, arrays, product)
+
+
+def emit(
+    node: Node,
+    low: Lowering,
+    w: np.ndarray,
+    params: dict[str, int | tuple[int, ...]],
+    arrays: dict[str, np.ndarray],
+    product: np.ndarray | None,
+    extra: tuple[int, ...] = (),
+) -> None:
+    """Append the convolution; `product` is f32(x_scale * w_scale) per channel, None for an int32 output."""
+    x = low.channels_last(node.inputs[0])
+    channels = low.buffers[x].shape[-1]
+    weights = np.ascontiguousarray(np.moveaxis(w.reshape(*w.shape[:2], *node.attrs["kernel"]), 1, -1))  # OHWI
+    params = params | {k: node.attrs[k] for k in ("strides", "dilations", "pads")}
+    depthwise = weights.shape[-1] == 1 and node.attrs["group"] == channels and channels > 1
+    if not depthwise:
+        params["group"] = node.attrs["group"]
+    out_params, out_arrays = output_stage(node, low, product)
+    y = low.new_channels_last(node.outputs[0])
+    inputs = (x, low.constant(weights), *extra)
+    low.add("depthwise_conv2d" if depthwise else "conv2d", inputs, (y,), params | out_params, arrays | out_arrays)
+    low.define_channels_last(node.outputs[0], y)
+
+
+def output_stage(
+    node: Node, low: Lowering, product: np.ndarray | None
+) -> tuple[dict[str, int | tuple[int, ...]], dict[str, np.ndarray]]:
+    """Parameters and arrays of the output stage: requantize, scale to float32, or none for int32."""
+    if product is None:
+        return {}, {}
+    y = node.out_quant[0]
+    if y is None:
+        return {}, {"scale_bits": scale_bits(product)}
+    scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)
+    low.check_scale(node, scales)
+    return {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}, {"scale_bits": scale_bits(scales)}

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GlobalAveragePool (QDQ, QLinearGlobalAveragePool): the sum of x - x_zero_point, requantized.
+
+scale = f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, ratio, require, scale_bits
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """None."""
+    require(len(builder.shape(node.inputs[0])) in (3, 4), node, "an image that is not 1-D or 2-D.")
+    return {}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One mean over [N, H W, C]."""
+    x, y = quant(node, 0), out_quant(node)
+    shape = low.graph.tensors[node.inputs[0]].shape
+    area = prod(shape[2:])
+    factor = ratio(x.scale[0], over=np.float32(y.scale[0]) * np.float32(area))
+    low.check_scale(node, np.array([factor]))
+    source = low.copied(low.channels_last(node.inputs[0]), (shape[0], area, shape[1]))
+    params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    out = low.new(y.dtype, (shape[0], shape[1]))
+    low.add("mean", (source,), (out,), params, {"scale_bits": scale_bits(factor)})
+    low.define_reshaped(node.outputs[0], out)

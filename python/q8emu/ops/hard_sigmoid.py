@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HardSigmoid: y = Q(max(0, min(1, alpha * x + beta))) of the dequantized x, a table of 256 entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import unary
+from q8emu.ops.base import Attributes, lower_unary
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """alpha, beta."""
+    return {"alpha": float(node.attrs.get("alpha", 0.2)), "beta": float(node.attrs.get("beta", 0.5))}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One lut."""
+    lower_unary(node, low, lambda x: unary.hard_sigmoid(x, node.attrs["alpha"], node.attrs["beta"]))

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HardSwish: y = Q(x * max(0, min(1, x / 6 + 1 / 2))) of the dequantized x, a table of 256 entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import unary
+from q8emu.ops.base import Attributes, lower_unary
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """None."""
+    return {}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One lut."""
+    lower_unary(node, low, unary.hard_swish)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MaxPool: the maximum of the quantized values under each window; padding never wins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.ops.base import Attributes, require
+from q8emu.ops.window import resolve
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """kernel, strides, dilations, pads."""
+    require(len([n for n in node.outputs if n]) == 1, node, "a second output with indices.")
+    x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
+    require("kernel_shape" in node.attrs, node, "no kernel_shape.")
+    return resolve(node, x[2:], node.attrs["kernel_shape"], out[2:])
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One max_pool, and a table where the parameters change."""
+    x = low.channels_last(node.inputs[0])
+    y = low.new_channels_last(node.outputs[0], low.buffers[x].dtype)
+    params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")}
+    low.add("max_pool", (x,), (y,), params)
+    low.define_channels_last(node.outputs[0], low.requantized(node, 0, y, node.in_quant[0]))

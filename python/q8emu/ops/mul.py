@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mul (QDQ, QLinearMul): v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32, broadcast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, ratio
+from q8emu.ops.binary import is_fused, lower_float
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """None."""
+    return {}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One mul_ratio, or one float_binary."""
+    if not is_fused(node):
+        return lower_float(node, low, 2)
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    factor = ratio(a.scale[0], b.scale[0], over=y.scale[0])
+    low.check_scale(node, np.array([factor]))
+    params = {
+        "a_zero_point": a.zero_point[0],
+        "b_zero_point": b.zero_point[0],
+        "y_zero_point": y.zero_point[0],
+        "ratio_bits": spec.f32_bits(factor),
+    }
+    low.binary(node, "mul_ratio", (0, 1), params | clamp_params(node.attrs["clamp"]))
+    return None

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QuantizeLinear at the boundary: y = rne(clamp(f32(x / scale))) + zero_point."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import clamp_params, out_quant, scale_bits
+from q8emu.ops.dequantize_linear import folded
+
+if TYPE_CHECKING:
+    from q8emu.lower import Lowering
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One quantize on [before, C, after]."""
+    y = out_quant(node)
+    shape = folded(low.graph.tensors[node.outputs[0]].shape, y)
+    out = low.new(y.dtype, shape)
+    arrays = {"scale_bits": scale_bits(y.scales()), "zero_point": y.zero_points()}
+    low.add("quantize", (low.reshaped(node.inputs[0], shape),), (out,), clamp_params(spec.limits(y.dtype)), arrays)
+    low.define_reshaped(node.outputs[0], out)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ReduceMean (QDQ): Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
+
+ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
+axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or more
+leading rows: blocks of four. Every other pattern: one after another. The result of one image can therefore depend on
+its place in the batch; that is a property of the runtime which q8emu reproduces.
+
+Source: microsoft/onnxruntime core/providers/cpu/reduction/reduction_ops.cc; the orders were found by running it.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+LANES, SEQUENTIAL, BLOCKS = range(3)
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """axes: the reduced ones, sorted."""
+    rank = len(builder.shape(node.inputs[0]))
+    axes = node.attrs.get("axes")
+    if node.input(1):
+        given = builder.constant(node.inputs[1])
+        require(given is not None, node, "axes computed at run time.")
+        assert given is not None
+        axes = tuple(int(v) for v in given.reshape(-1)) or None
+    require(bool(axes) or not node.attrs.get("noop_with_empty_axes", 0), node, "nothing to reduce.")
+    found = tuple(sorted({int(a) % rank for a in axes} if axes else range(rank)))
+    require(_pattern(rank, found) != "RKR", node, "reduced axes on both sides of kept ones.")
+    return {"axes": found}
+
+
+def _pattern(rank: int, axes: tuple[int, ...]) -> str:
+    """K and R for the axes, equal neighbours merged."""
+    letters = ["R" if a in axes else "K" for a in range(rank)]
+    return "".join(c for i, c in enumerate(letters) if i == 0 or letters[i - 1] != c)
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One transpose that brings the reduced axes last, one float_mean on [kept, reduced]."""
+    shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
+    x, y = quant(node, 0), out_quant(node)
+    pattern = _pattern(len(shape), axes)
+    order = LANES if pattern in ("R", "KR") else SEQUENTIAL
+    if pattern == "KRK" and prod(shape[: axes[0]]) >= 2:
+        order = BLOCKS
+    perm = tuple(a for a in range(len(shape)) if a not in axes) + axes
+    folded = (prod(shape) // prod(shape[a] for a in axes), prod(shape[a] for a in axes))
+    source = low.copied(low.value(node.inputs[0], perm), folded)
+    params = {
+        "order": order,
+        "x_zero_point": x.zero_point[0],
+        "y_zero_point": y.zero_point[0],
+        "x_scale_bits": spec.f32_bits(x.scale[0]),
+        "y_scale_bits": spec.f32_bits(y.scale[0]),
+    }
+    out = low.new(y.dtype, folded[:1])
+    low.add("float_mean", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
+    low.define_reshaped(node.outputs[0], out)

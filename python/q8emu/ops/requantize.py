@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requantize: DequantizeLinear followed by QuantizeLinear, from one scale and zero point to another, a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import out_quant, quant, table
+
+if TYPE_CHECKING:
+    from q8emu.lower import Lowering
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One lut."""
+    y = out_quant(node)
+    low.unary(node, table(lambda x: x, quant(node, 0), y, spec.limits(y.dtype)))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Resize with mode nearest: each output coordinate picks one input coordinate per axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node
+from q8emu.ops.base import Attributes, require
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """index: per axis the input coordinate of each output coordinate."""
+    require(node.attrs.get("mode", "nearest") == "nearest", node, "a mode other than nearest.")
+    require(node.attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch", node, "an aspect ratio policy.")
+    v10 = builder.graph.opsets[""] == 10
+    transform = "asymmetric" if v10 else node.attrs.get("coordinate_transformation_mode", "half_pixel")
+    nearest = "floor" if v10 else node.attrs.get("nearest_mode", "round_prefer_floor")
+    require(transform in COORDINATES and nearest in NEAREST, node, f"{transform} with {nearest}.")
+    shape, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
+    scales = _scales(node, builder, shape, out)
+    lists = [_axis(n, m, s, transform, nearest) for n, m, s in zip(shape, out, scales, strict=True)]
+    return {"index": tuple(tuple(map(int, i)) for i in lists)}
+
+
+def _scales(node: Node, builder: Builder, shape: tuple[int, ...], out: tuple[int, ...]) -> list[np.float32]:
+    """float32 factor per axis: given, or output over input."""
+    at = 1 if builder.graph.opsets[""] == 10 else 2
+    given = builder.constant(node.input(at)) if node.input(at) else None
+    require(given is not None or not node.input(at), node, "scales computed at run time.")
+    scales = [np.float32(m) / np.float32(n) for n, m in zip(shape, out, strict=True)]
+    if given is not None and given.size:
+        axes = node.attrs.get("axes") or range(len(shape))
+        require(given.size == len(tuple(axes)), node, "scales that do not fit the axes.")
+        for axis, value in zip(axes, given.reshape(-1), strict=True):
+            scales[int(axis) % len(shape)] = np.float32(value)
+    return scales
+
+
+def _axis(length: int, out: int, scale: np.float32, transform: str, nearest: str) -> np.ndarray:
+    if length == out and scale == 1:
+        return np.arange(out)
+    at, half, one = np.arange(out, dtype=np.float32), np.float32(0.5), np.float32(1)
+    if transform == "align_corners":
+        x = np.zeros_like(at) if out == 1 else at * np.float32(length - 1) / np.float32(out - 1)
+    elif transform == "asymmetric":
+        x = at / scale
+    elif transform == "pytorch_half_pixel" and out == 1:
+        x = np.zeros_like(at)
+    else:
+        x = (at + half) / scale - half
+    if nearest == "floor":
+        i = np.floor(x)
+    elif nearest == "ceil":
+        i = np.ceil(x)
+    elif nearest == "round_prefer_floor":
+        i = np.where(x == np.floor(x) + half, np.floor(x), np.floor(x + half))
+    else:
+        i = np.floor(x + half)
+    return i.clip(0, np.float32(length) - one).astype(np.int64)
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One gather."""
+    lists = [np.array(i, np.int64) for i in node.attrs["index"]]
+    low.moved(node, 0, low.gathered(low.value(node.inputs[0]), lists))

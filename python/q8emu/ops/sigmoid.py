@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sigmoid: y = Q(1 / (1 + exp(-x))) of the dequantized x, a table of 256 entries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from q8emu.graph import Node
+from q8emu.numerics import unary
+from q8emu.ops.base import Attributes, lower_unary
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """None."""
+    return {}
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One lut."""
+    lower_unary(node, low, unary.sigmoid)

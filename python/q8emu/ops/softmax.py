@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Softmax (QDQ, QLinearSoftmax): exp(x) / sum of exp(x), with a table of 256 exponentials.
+
+T[i] = f32(exp((i - 255 + b / x_scale) * x_scale)), b = max(0, logf(f32(FLT_MAX / D)) - 5), the index shifted so that the
+row's maximum takes entry 255; y = rne(f32(f32(e * floor(1 / y_scale)) / sum)) + y_zero_point. The input zero point
+cancels. Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_softmax.cc.
+"""
+
+from __future__ import annotations
+
+import math
+from math import prod
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from q8emu.graph import Node
+from q8emu.numerics import spec
+from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require, scale_bits
+
+if TYPE_CHECKING:
+    from q8emu.canonical.builder import Builder
+    from q8emu.lower import Lowering
+
+
+def attributes(node: Node, builder: Builder) -> Attributes:
+    """axes: (first, last + 1) of the axes over which the sum runs; before opset 13 all from `axis` on."""
+    rank = len(builder.shape(node.inputs[0]))
+    contrib = node.op.startswith("com.microsoft:")
+    opset = int(node.attrs.get("opset", 13)) if contrib else builder.graph.opsets[""]
+    axis = int(node.attrs.get("axis", -1 if opset >= 13 else 1))
+    axis = axis + rank if axis < 0 else axis
+    require(0 <= axis < rank, node, f"axis {axis} of a tensor of rank {rank}.")
+    return {"axes": (axis, axis + 1 if opset >= 13 else rank)}
+
+
+def exponentials(depth: int, x_scale: float) -> np.ndarray:
+    """float32[256], the table for rows of `depth` elements."""
+    largest = np.float32(np.finfo(np.float32).max / np.float32(depth))
+    shift = max(0.0, float(np.log(largest)) - 5) / x_scale
+    return np.array([np.float32(math.exp((i - 255 + shift) * x_scale)) for i in range(256)], np.float32)
+
+
+def lower(node: Node, low: Lowering) -> None:
+    """One softmax on [before, D, after]."""
+    x, y = quant(node, 0), out_quant(node)
+    shape = low.graph.tensors[node.inputs[0]].shape
+    first, end = node.attrs["axes"]
+    folded = (prod(shape[:first]), prod(shape[first:end]), prod(shape[end:]))
+    numerator = np.floor(np.float32(1) / np.float32(y.scale[0]))
+    params = {"numerator_bits": spec.f32_bits(numerator), "y_zero_point": y.zero_point[0]}
+    table = exponentials(folded[1], x.scale[0])
+    out = low.new(y.dtype, folded)
+    low.add(
+        "softmax",
+        (low.reshaped(node.inputs[0], folded),),
+        (out,),
+        params | clamp_params(node.attrs["clamp"]),
+        {"table": scale_bits(table)},
+    )
+    low.define_reshaped(node.outputs[0], out)

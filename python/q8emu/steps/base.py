@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the definitions of the step kinds share: reading parameters, exact sums, the output stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from q8emu.numerics import spec
+from q8emu.program import Buffer, Step
+
+Arrays = list[np.ndarray]
+
+
+def integer(step: Step, name: str) -> int:
+    """An integer parameter of a step."""
+    value = step.params[name]
+    assert isinstance(value, int), f"{step.kind}.{name} is not one integer"
+    return value
+
+
+def integers(step: Step, name: str) -> tuple[int, ...]:
+    """A tuple parameter of a step."""
+    value = step.params[name]
+    assert isinstance(value, tuple), f"{step.kind}.{name} is not a tuple"
+    return value
+
+
+def real(step: Step, name: str) -> np.float32:
+    """A float32 parameter, carried as its bit pattern."""
+    return spec.f32_from_bits(integer(step, name))
+
+
+def wrap32(values: np.ndarray) -> np.ndarray:
+    """int64 to int32 modulo 2^32."""
+    return values.astype(np.int64).astype(np.uint32).view(np.int32)
+
+
+def bounds(step: Step) -> tuple[int, int]:
+    """The clamp bounds (qmin, qmax)."""
+    return integer(step, "qmin"), integer(step, "qmax")
+
+
+def output_stage(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
+    """int32 accumulators [..., C] to what the step writes: requantized, as they are, or scaled to float32."""
+    if out.dtype == "int32":
+        return acc
+    scale_bits = np.broadcast_to(step.arrays["scale_bits"], acc.shape[-1:])
+    if out.dtype == "float32":
+        with np.errstate(over="ignore"):
+            return acc.astype(np.float32) * scale_bits.astype(np.uint32).view(np.float32)
+    flat, channels = acc.reshape(-1).tolist(), acc.shape[-1]
+    scales, zero_point = scale_bits.tolist(), integer(step, "y_zero_point")
+    limits, clamped = spec.limits(out.dtype), bounds(step)
+    values = [spec.requantize(a, scales[i % channels], zero_point, limits, clamped) for i, a in enumerate(flat)]
+    return np.array(values, out.dtype).reshape(acc.shape)
+
+
+def round_inside(step: Step, v: np.ndarray, out: Buffer) -> np.ndarray:
+    """Round float32 values that already contain the zero point, saturate to the dtype, clamp."""
+    low, high = spec.limits(out.dtype)
+    q = np.rint(np.clip(v, np.float32(low), np.float32(high))).astype(np.int32)
+    return np.clip(q, *bounds(step)).astype(out.dtype)
+
+
+def taps(
+    x: np.ndarray, out_shape: Sequence[int], window: tuple[int, int], step: Step
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """For each kernel position in (h, w) order: x[N, OH, OW, C] under it and mask[OH, OW], true inside the image."""
+    n, height, width, c = x.shape
+    (sh, sw), (dh, dw), pads = integers(step, "strides"), integers(step, "dilations"), integers(step, "pads")
+    found = []
+    for i in range(window[0]):
+        rows = np.arange(out_shape[1]) * sh + i * dh - pads[0]
+        for j in range(window[1]):
+            cols = np.arange(out_shape[2]) * sw + j * dw - pads[1]
+            mask = ((rows >= 0) & (rows < height))[:, None] & ((cols >= 0) & (cols < width))[None, :]
+            picked = x[:, rows.clip(0, height - 1)][:, :, cols.clip(0, width - 1)]
+            found.append((picked, mask))
+    return found

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""matmul: acc[M, N] = bias + sum over K of (a - a_zero_point)(b - b_zero_point), then the output stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from q8emu.program import Buffer, Step
+from q8emu.steps.base import Arrays, integer, output_stage, wrap32
+
+
+def accumulate(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """int32[..., M, N]; leading dimensions broadcast, the sum wraps."""
+    a, b, *zero_points = inputs
+    a_zero_point, b_zero_point = integer(step, "a_zero_point"), step.arrays["b_zero_point"].astype(np.int64)
+    if integer(step, "has_a_zero_point_input"):
+        a_zero_point = int(zero_points[0].reshape(()))
+    if integer(step, "has_b_zero_point_input"):
+        b_zero_point = zero_points[-1].astype(np.int64)
+    acc = np.matmul(a.astype(np.int64) - a_zero_point, b.astype(np.int64) - b_zero_point)
+    return wrap32(acc + step.arrays.get("bias", np.zeros((1, 1), np.int32)).astype(np.int64))
+
+
+def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """The definition of the step kind matmul."""
+    return [output_stage(step, accumulate(step, inputs), outs[0])]

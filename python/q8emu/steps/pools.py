@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Windows and means: average_pool, mean, max_pool, float_mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from q8emu.numerics import spec as numerics
+from q8emu.program import Buffer, Step
+from q8emu.steps.base import Arrays, bounds, integer, integers, output_stage, real, round_inside, taps, wrap32
+
+
+def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """Sequential float32 sum of the dequantized taps, one division by the count, one by the scale, zero point inside."""
+    x, out = inputs[0], outs[0]
+    window = integers(step, "kernel")
+    total = np.zeros(out.shape, np.float32)
+    with np.errstate(over="ignore"):
+        for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
+            centred = picked.astype(np.int32) - integer(step, "x_zero_point")
+            term = centred.astype(np.float32) * real(step, "x_scale_bits")
+            total = np.where(mask[None, :, :, None], total + term, total)
+        average = total / _counts(step, x.shape, out.shape)[None, :, :, None]
+        v = average / real(step, "y_scale_bits") + np.float32(integer(step, "y_zero_point"))
+    return [round_inside(step, v.astype(np.float32), out)]
+
+
+def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:
+    """float32[OH, OW]: how many taps of each window count."""
+    pads, include = integers(step, "pads"), integer(step, "count_include_pad")
+    per_axis = []
+    for axis in range(2):
+        before, after = (pads[axis], pads[axis + 2]) if include else (0, 0)
+        starts = np.arange(out_shape[1 + axis]) * integers(step, "strides")[axis] - pads[axis]
+        at = starts[:, None] + np.arange(integers(step, "kernel")[axis]) * integers(step, "dilations")[axis]
+        per_axis.append(((at >= -before) & (at < x_shape[1 + axis] + after)).sum(1))
+    return np.outer(*per_axis).astype(np.float32)
+
+
+def mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """acc = sum over the middle axis of (x - x_zero_point), requantized."""
+    return [output_stage(step, accumulate_mean(step, inputs), outs[0])]
+
+
+def accumulate_mean(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
+    """int32[A, B]."""
+    return wrap32((inputs[0].astype(np.int64) - integer(step, "x_zero_point")).sum(1))
+
+
+def max_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """Maximum over the taps inside the image."""
+    x, out = inputs[0], outs[0]
+    window = integers(step, "kernel")
+    least = np.iinfo(x.dtype).min
+    y = np.full(out.shape, least, x.dtype)
+    for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
+        y = np.maximum(y, np.where(mask[None, :, :, None], picked, least))
+    return [y]
+
+
+def float_mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """Sum each row of the dequantized x in the order that the step names, divide by the length, quantize."""
+    x, out = inputs[0], outs[0]
+    scale, zero_point = real(step, "x_scale_bits"), np.int32(integer(step, "x_zero_point"))
+    rows = numerics.dequantize(x, scale, zero_point)
+    total = (_lanes, _sequential, _blocks)[integer(step, "order")]
+    with np.errstate(over="ignore", invalid="ignore"):
+        sums = np.array([total(row, index * len(row)) for index, row in enumerate(rows)], np.float32)
+        average = sums / np.float32(x.shape[1])
+    y_zero_point = np.int32(integer(step, "y_zero_point"))
+    y = numerics.quantize(average, real(step, "y_scale_bits"), y_zero_point, out.dtype)
+    return [np.clip(y, *bounds(step)).astype(out.dtype)]
+
+
+def _sequential(row: np.ndarray, start: int = 0) -> np.float32:
+    """One after another."""
+    total = row[0]
+    for value in row[1:]:
+        total = np.float32(total + value)
+    return np.float32(total)
+
+
+def _lanes(row: np.ndarray, start: int) -> np.float32:
+    """Two packets of four lanes from the first element at a multiple of four (counted from `start`), then the rest."""
+    n = len(row)
+    first = min(-start % 4, n)
+    end, end_pairs = first + (n - first) // 4 * 4, first + (n - first) // 8 * 8
+    if end == first:
+        return _sequential(row)
+    packet = row[first : first + 4]
+    if end - first > 4:
+        second = row[first + 4 : first + 8]
+        for i in range(first + 8, end_pairs, 8):
+            packet, second = packet + row[i : i + 4], second + row[i + 4 : i + 8]
+        packet = packet + second
+        if end > end_pairs:
+            packet = packet + row[end_pairs : end_pairs + 4]
+    total = (packet[0] + packet[2]) + (packet[1] + packet[3])
+    for value in (*row[:first], *row[end:]):
+        total = total + value
+    return np.float32(total)
+
+
+def _blocks(row: np.ndarray, start: int = 0) -> np.float32:
+    """Blocks of four, then two, then one; each summed in order and added to the total."""
+    total, i = None, 0
+    while i < len(row):
+        width = 4 if len(row) - i >= 4 else 2 if len(row) - i >= 2 else 1
+        block = _sequential(row[i : i + width])
+        total = block if total is None else np.float32(block + total)
+        i += width
+    assert total is not None
+    return np.float32(total)
