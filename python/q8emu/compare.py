@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare what q8emu computed with what an oracle computed, bit for bit, batch by batch. There is no tolerance anywhere.
+"""Compare what q8emu computed with what an oracle computed, bit for bit, batch by batch, without any tolerance.
 
-A tensor can differ for two reasons: its own operator computes something else, or it inherits a difference from its inputs.
-The "local" trace tells them apart: the emulator's values when every operator gets the oracle's own inputs.
+A tensor can differ for two reasons: its own operator computes something else, or it inherits a difference from its
+inputs. The "local" trace tells them apart: the emulator's values when every operator gets the oracle's own inputs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Comparison:
     def __init__(self, program: Program, oracle: str, names: Iterable[str] | None = None) -> None:
         """Compare the tensors in `names`, by default every quantized tensor that a node of the program computes."""
         self._program, self._oracle = program, oracle
-        computed = [name for name, port in program.quantized().items() if port.node]
+        computed = [name for name in program.quantized() if name not in program.inputs]
         kinds: dict[str, set[str]] = {}
         for step in program.steps:
             kinds.setdefault(step.node, set()).add(step.kind)
@@ -115,7 +115,7 @@ class Comparison:
 
     def _sums_in_float(self, port: Port, operator: str | None) -> bool:
         """Did the oracle compute it in a float form that the emulator's step does not reproduce?"""
-        if operator in _BINARY_KINDS:
+        if operator is not None and operator in _BINARY_KINDS:
             return _BINARY_KINDS[operator] in self._kinds.get(port.node, ())
         return operator in _FLOAT_SUMS
 
@@ -131,17 +131,15 @@ class Comparison:
         if not differing:
             elements = sum(row.elements for row in rows)
             return EXACT, (
-                f"all {elements:,} elements of {len(rows)} tensors are bit for bit those of {self._oracle}, "
+                f"all {elements:,} elements of {_tensors(len(rows))} are bit for bit those of {self._oracle}, "
                 f"over {_inputs(self._samples)}"
             )
         return self._judge_differing(rows, differing)
 
-    def _judge_differing(
-        self, rows: tuple[TensorResult, ...], differing: list[TensorResult]
-    ) -> tuple[str, str]:
+    def _judge_differing(self, rows: tuple[TensorResult, ...], differing: list[TensorResult]) -> tuple[str, str]:
         broken = [row for row in rows if row.promised and row.local_differing]
         sources = [row for row in rows if not row.promised and row.local_differing]
-        counted = f"{len(differing)} of {len(rows)} tensors differ"
+        counted = f"{len(differing)} of {_tensors(len(rows))} differ{'s' if len(differing) == 1 else ''}"
         if sources and not broken:
             whose = ", ".join(f"{n} {op}" for op, n in sorted(Counter(_cause(row) for row in sources).items()))
             return EXACT_ON_INTEGER_NODES, (
@@ -158,6 +156,10 @@ class Comparison:
 
 def _cause(row: TensorResult) -> str:
     return row.oracle_float or "float island"
+
+
+def _tensors(count: int) -> str:
+    return "1 tensor" if count == 1 else f"{count:,} tensors"
 
 
 def _inputs(count: int) -> str:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model file opened for emulation: read, canonicalized, lowered and loaded, for any number of inputs.
 
-The number of inputs is cut into runs of the model's batch; the bits do not depend on how.
+The inputs are cut into runs of the model's batch. How does not change a bit, except in a model that itself looks across
+the batch (DynamicQuantizeLinear); there emulator and oracles get the same cuts.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from q8emu.canonical import canonicalize
-from q8emu.errors import BadInput, TooLarge
+from q8emu.errors import BadInput, Q8Error
 from q8emu.graph import Graph
 from q8emu.inputs import InputSpec, count_runs, take
 from q8emu.lower import lower
@@ -86,7 +87,7 @@ class Emulator:
 
     @property
     def program(self) -> Program:
-        """The lowered program: the first that was needed; before any was, that of the file's own batch (1 where open)."""
+        """The lowered program: the first that was needed; if none was, that of the file's own batch (1 where open)."""
         return next(iter(self._programs.values())) if self._programs else self._program(1)
 
     @property
@@ -136,7 +137,7 @@ class Emulator:
             try:
                 self._runner(size)
                 return size
-            except TooLarge:
+            except Q8Error:  # most likely too large; at batch 1 the sentence stands
                 if size == 1 or self.options.batch is not None:
                     raise
                 self._programs.pop(size, None)

@@ -19,7 +19,7 @@ def fingerprint(emulator: Emulator, inputs: Mapping[str, np.ndarray]) -> dict[st
     """One line per fact, in the order in which a report shows them."""
     runner = emulator.runner
     return {
-        "q8emu": f"{version()}, {_build()}",
+        "q8emu": f"{version()}, {build()}",
         "kernels": f"{runner.isa}: {', '.join(dict.fromkeys(runner.kernels))}",
         "python": f"{platform.python_version()}, {', '.join(_packages())}",
         "cpu": this_cpu().describe(),
@@ -50,7 +50,7 @@ def inputs_sha256(inputs: Mapping[str, np.ndarray]) -> str:
     for name in sorted(inputs):
         array = np.ascontiguousarray(inputs[name])
         digest.update(f"{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(memoryview(array.reshape(-1)).cast("B") if array.size else b"")
+        digest.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
     return digest.hexdigest()
 
 
@@ -64,9 +64,15 @@ def _packages() -> list[str]:
     return found
 
 
-def _build() -> str:
+def build() -> str:
+    """How the extension was built."""
     try:
         from q8emu import _core
     except ImportError:  # the spec runs without it
         return "without the extension"
-    return ", ".join(f"{key} {value}" for key, value in _core.build_info().items())
+    info = _core.build_info()
+    return ", ".join(f"{key} {_text(info[key])}" for key in ("compiler", "build_type", "flags", "isas_supported"))
+
+
+def _text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else " ".join(value)

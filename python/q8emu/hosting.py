@@ -13,9 +13,9 @@ from q8emu.graph import Graph, Node, TensorInfo
 
 def host_model(node: Node, graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """The node as a serialized ONNX model; its constant operands become initializers."""
-    from onnx import NodeProto, helper, numpy_helper
+    from onnx import NodeProto, ValueInfoProto, helper, numpy_helper
 
-    def value(info: TensorInfo) -> object:
+    def value(info: TensorInfo) -> ValueInfoProto:
         return helper.make_tensor_value_info(info.name, helper.np_dtype_to_tensor_dtype(np.dtype(info.dtype)), info.shape)
 
     constants = [numpy_helper.from_array(graph.constants[n], n) for n in dict.fromkeys(node.inputs) if n in graph.constants]

@@ -68,8 +68,8 @@ def count_runs(inputs: Mapping[str, np.ndarray], specs: Sequence[InputSpec]) -> 
             counts[spec.name], rest = divmod(array.shape[0], spec.shape[0])
             if rest:
                 raise BadInput(
-                    f"Input '{spec.name}' has {array.shape[0]} samples; the model file fixes its batch to {spec.shape[0]}, "
-                    f"so their number must be a multiple of {spec.shape[0]}."
+                    f"Input '{spec.name}' has {array.shape[0]} samples; the model file fixes its batch to "
+                    f"{spec.shape[0]}, so their number must be a multiple of {spec.shape[0]}."
                 )
     if len(set(counts.values())) > 1:
         found = ", ".join(f"'{name}' {count}" for name, count in counts.items())
@@ -108,7 +108,9 @@ def check_header(spec: InputSpec, dtype: str, shape: Sequence[int], where: str) 
         BadInput: naming what is expected and what was found.
     """
     if dtype != spec.dtype:
-        raise BadInput(f"Input '{spec.name}' must be {spec}, found {dtype}{list(shape)} in {where}; q8emu casts nothing.")
+        raise BadInput(
+            f"Input '{spec.name}' must be {spec}, found {dtype}{list(shape)} in {where}; q8emu casts nothing."
+        )
     if not spec.fits(shape):
         raise BadInput(f"Input '{spec.name}' must be {spec}, found {dtype}{list(shape)} in {where}.")
 
@@ -130,7 +132,15 @@ def load_npz(path: Path, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
             if claimed > MAX_BYTES:
                 raise TooLarge(f"'{path}' unpacks to {claimed:,} bytes; the limit is {MAX_BYTES:,}. Use fewer samples.")
             return {spec.name: _member(archive, members[spec.name], spec, path) for spec in specs}
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as e:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        OSError,
+        EOFError,
+        ValueError,
+        NotImplementedError,
+        RuntimeError,
+    ) as e:
         raise BadInput(f"'{path}' is not a readable .npz file ({e}); write it with numpy.savez.") from e
     except MemoryError as problem:
         raise TooLarge(f"'{path}' does not fit into memory; use fewer samples.") from problem
@@ -144,7 +154,9 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: InputSpec, pa
     check_header(spec, str(dtype), shape, f"'{path}'")
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if expected > info.file_size:
-        raise BadInput(f"Input '{spec.name}' in '{path}' is cut short: {info.file_size:,} bytes for {dtype}{list(shape)}.")
+        raise BadInput(
+            f"Input '{spec.name}' in '{path}' is cut short: {info.file_size:,} bytes for {dtype}{list(shape)}."
+        )
     with archive.open(info) as stream:
         array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
     return np.ascontiguousarray(array)
@@ -158,7 +170,7 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
 
 
 def random_inputs(graph: Graph, specs: Sequence[InputSpec], samples: int, seed: int) -> dict[str, np.ndarray]:
-    """Random inputs from a seed: quantized ones over their full range, float ones a little beyond what is representable.
+    """Random inputs from a seed: quantized ones over their full range, float ones a little beyond the representable.
 
     Raises:
         BadInput: the number of samples does not fit the model's batch, or an input has a dtype without a rule.
@@ -170,7 +182,9 @@ def random_inputs(graph: Graph, specs: Sequence[InputSpec], samples: int, seed: 
             raise BadInput(f"--random {samples}: expected a positive multiple of the model's batch, {spec.shape[0]}.")
         shape = spec.shape if spec.repeats else (samples, *spec.shape[1:])
         if int(np.prod(shape, dtype=object)) * np.dtype(spec.dtype).itemsize > MAX_BYTES:
-            raise TooLarge(f"--random {samples}: input '{spec.name}' would exceed {MAX_BYTES:,} bytes; use fewer samples.")
+            raise TooLarge(
+                f"--random {samples}: input '{spec.name}' would exceed {MAX_BYTES:,} bytes; use fewer samples."
+            )
         made[spec.name] = _random(generator, spec, shape, _quantization_of(graph, spec.name))
     return made
 
@@ -182,11 +196,15 @@ def _random(
         limits = np.iinfo(spec.dtype)
         return generator.integers(limits.min, limits.max, shape, dtype=spec.dtype, endpoint=True)
     if spec.dtype not in _FLOATS:
-        raise BadInput(f"--random makes float, int8 and uint8 inputs; '{spec.name}' is {spec.dtype}; give it with --inputs.")
+        raise BadInput(
+            f"--random makes float, int8 and uint8 inputs; '{spec.name}' is {spec.dtype}; give it with --inputs."
+        )
     if params is None:
         return generator.standard_normal(shape).astype(spec.dtype)
     limits, scale = np.iinfo(params.dtype), max(params.scale)
-    low, high = ((q - z) * scale for q, z in ((limits.min, max(params.zero_point)), (limits.max, min(params.zero_point))))
+    low, high = (
+        (q - z) * scale for q, z in ((limits.min, max(params.zero_point)), (limits.max, min(params.zero_point)))
+    )
     margin = (high - low) / 16
     return generator.uniform(low - margin, high + margin, shape).astype(spec.dtype)
 
@@ -207,13 +225,17 @@ def cifar10_inputs(specs: Sequence[InputSpec], folder: Path | None, samples: int
     """
     from q8emu.datasets import cifar10
 
-    if len(specs) != 1 or specs[0].dtype not in ("float32", "uint8") or specs[0].shape[1:] not in ((3, 32, 32), (32, 32, 3)):
+    if (
+        len(specs) != 1
+        or specs[0].dtype not in ("float32", "uint8")
+        or specs[0].shape[1:] not in ((3, 32, 32), (32, 32, 3))
+    ):
         found = ", ".join(f"'{spec.name}' {spec}" for spec in specs)
         raise BadInput(
             f"--cifar10 feeds float32 or uint8 pixels [N, 3, 32, 32] or [N, 32, 32, 3]; the model's inputs are {found}."
         )
     spec = specs[0]
-    images, _ = cifar10.test_set(folder)
+    images, _ = cifar10.test_images(folder)
     if not 1 <= samples <= len(images):
         raise BadInput(f"--cifar10 {samples}: expected 1 to {len(images)} test images.")
     chosen = images[:samples] if spec.shape[1] == 3 else images[:samples].transpose(0, 2, 3, 1)

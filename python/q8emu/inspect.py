@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model consists of: its nodes with their quantization parameters, what each lowers to, and what stays in float."""
+"""What a model consists of: its nodes, their quantization parameters, what each lowers to, what stays in float."""
 
 from __future__ import annotations
 

@@ -58,12 +58,12 @@ class Port:
 
     def store(self, array: np.ndarray) -> np.ndarray:
         """The tensor in the layout of its buffer (shapes may still differ by axes of length 1)."""
-        return np.ascontiguousarray(array.transpose(self.perm))
+        return np.array(array.transpose(self.perm), order="C")
 
     def load(self, stored: np.ndarray) -> np.ndarray:
         """The tensor in the layout of the model file."""
         shape = [self.tensor.shape[axis] for axis in self.perm]
-        return np.ascontiguousarray(stored.reshape(shape).transpose(np.argsort(self.perm)))
+        return np.array(stored.reshape(shape).transpose(tuple(np.argsort(self.perm))), order="C")
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from q8emu.result import DIFFERS, NO_VERDICT, Divergence, OracleResult, TensorRe
 SCHEMA = "q8emu.verify/1"
 
 RULE = (
-    "The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort') and every oracle named "
-    "with --against; the others are reported and do not decide."
+    "The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort') and every "
+    "oracle named with --against; the others are reported and do not decide."
 )
 
 
@@ -68,7 +68,7 @@ class Report:
         return tuple("N" if is_batch and axis == 0 else str(n) for axis, n in enumerate(row.shape))
 
     def rows(self) -> list[tuple[TensorResult, dict[str, TensorResult]]]:
-        """Every inner tensor in graph order, then every final output that is not one; each with all oracles' results."""
+        """Every inner tensor in graph order, then the final outputs that are none; each with all oracles' results."""
         found: dict[str, tuple[TensorResult, dict[str, TensorResult]]] = {}
         for oracle in self.oracles:
             for row in (*oracle.tensors, *oracle.outputs):

@@ -31,6 +31,7 @@ class Runner:
         kernels: "auto" (the best ISA of this CPU), "reference", an ISA's name, or "spec" (the Python definition, slow).
         threads: 0 for one per core.
         accumulators: record the int32 accumulators as well.
+        taps: record every quantized tensor; without, buffers are shared and only the outputs come back.
 
     Raises:
         BadInput: unknown kernels, or an ISA that this CPU lacks.
@@ -38,19 +39,28 @@ class Runner:
     """
 
     def __init__(
-        self, program: Program, *, kernels: str = "auto", threads: int = 0, accumulators: bool = False
+        self,
+        program: Program,
+        *,
+        kernels: str = "auto",
+        threads: int = 0,
+        accumulators: bool = False,
+        taps: bool = True,
     ) -> None:
         needed = sum(b.bytes for b in program.buffers)
-        if needed > 4 * MEMORY_LIMIT:
-            raise TooLarge(f"The network needs {needed} bytes of buffers; the limit is {MEMORY_LIMIT}. Use a smaller batch.")
+        if needed > MEMORY_LIMIT:
+            raise TooLarge(
+                f"The network needs {needed} bytes of buffers; the limit is {MEMORY_LIMIT}. Use a smaller batch."
+            )
         self.program = program
+        self.recorded = program.quantized() if taps else {}
         self.threads = threads or os.cpu_count() or 1
         self.isa = resolve_kernels(kernels)
         self.hosts = {i: HostNode(s.node, s.model) for i, s in enumerate(program.steps) if s.kind == "host"}
         self.tapped = {
             i: s.node for i, s in enumerate(program.steps) if accumulators and s.kind in WITH_ACCUMULATORS
         }
-        keep = {port.buffer for port in program.ports.values()}
+        keep = {program.ports[n].buffer for n in (*program.inputs, *program.outputs, *self.recorded)}
         self.core: _Core | _Spec = _Spec(self) if self.isa == "spec" else _Core(self, sorted(keep))
 
     @property
@@ -83,7 +93,7 @@ class Runner:
                 port = program.ports[name]
                 found[name] = self._read(port)
                 self._write(port, (substitute or {})[name])
-        tensors = {n: found[n] if n in found else self._read(p) for n, p in program.quantized().items()}
+        tensors = {n: found[n] if n in found else self._read(p) for n, p in self.recorded.items()}
         outputs = {n: found[n] if n in found else self._read(program.ports[n]) for n in program.outputs}
         accumulators = {node: self.core.accumulators(i) for i, node in self.tapped.items()}
         return Trace("q8emu", tensors, outputs, accumulators)
@@ -184,7 +194,7 @@ class _Core:
                 threads=runner.threads,
                 keep=list(keep),
                 keep_accumulators=sorted(runner.tapped),
-                memory_limit=MEMORY_LIMIT,
+                memory_limit=2 * MEMORY_LIMIT,  # packed weights included
             )
         except _core.Error as error:
             raise Q8Error(str(error)) from error

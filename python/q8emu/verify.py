@@ -144,7 +144,11 @@ class _Duel:
 
     def compare(self, part: Batch, names: Sequence[str]) -> None:
         """One batch against some of the oracles."""
-        taps = [name for name, port in part.program.quantized().items() if port.node and not name.startswith(INTERNAL)]
+        taps = [
+            name
+            for name in part.program.quantized()
+            if name not in part.program.inputs and not name.startswith(INTERNAL)
+        ]
         actual = part.run()
         for name in names:
             if name in self._out:
@@ -187,7 +191,11 @@ def _settings(
     emulator: Emulator, names: Sequence[str], inputs_from: str, total: int, limit: int, oracle_threads: int
 ) -> dict[str, str]:
     options = emulator.options
-    size = f"up to {options.batch or 32} per run" if emulator.is_symbolic else f"{emulator.samples_per_run}, fixed by the file"
+    size = (
+        f"up to {options.batch or 32} per run"
+        if emulator.is_symbolic
+        else f"{emulator.samples_per_run}, fixed by the file"
+    )
     slow = [name for name in names if name in SLOW_ORACLES and total > limit]
     told = {
         "model": str(emulator.model),

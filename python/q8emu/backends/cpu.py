@@ -27,14 +27,16 @@ class Cpu:
 
     @property
     def saturates_pairs(self) -> bool:
-        """Do ONNX Runtime's u8×s8 kernels saturate sums of two products to int16 here? (AVX2 or AVX-512, no VNNI)"""
+        """Do ONNX Runtime's u8×s8 kernels saturate sums of two products here, as AVX2 without VNNI does?"""
         return "avx2" in self.flags and not self.has_vnni
 
     def describe(self) -> str:
         """One line for a fingerprint."""
         shown = " ".join(flag for flag in _SHOWN if flag in self.flags)
         vnni = "" if self.machine not in ("x86_64", "AMD64") else ", vnni yes" if self.has_vnni else ", vnni no"
-        return f"{self.model} ({self.machine}{', ' + shown if shown else ''}{vnni if self.flags else ', flags unknown'})"
+        return (
+            f"{self.model} ({self.machine}{', ' + shown if shown else ''}{vnni if self.flags else ', flags unknown'})"
+        )
 
 
 @cache

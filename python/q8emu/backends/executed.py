@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which operators a runtime really executes, read from the graph that it optimized. Looks at names and operators only."""
+"""Which operators a runtime really executes, read from the graph that it optimized: names and operators only."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Executed:
 
     def arithmetic(self) -> Counter[str]:
         """How often each computing operator runs; layout changes and the boundary to float do not count."""
-        names = (_plain(node.op_type) for node in self._nodes)
-        return Counter(name for name in names if name not in MOVEMENT and name not in BOUNDARY)
+        computing = [node for node in self._nodes if _plain(node.op_type) not in MOVEMENT | BOUNDARY]
+        return Counter(("Nchwc" if "nchwc" in node.domain else "") + _plain(node.op_type) for node in computing)
 
     def float_nodes(self, quantized: Collection[str], floats: Collection[str]) -> dict[str, str]:
         """Tensors that were computed in float, mapped to the operator that did it.
@@ -100,7 +100,7 @@ class Executed:
             if node.op_type in BOUNDARY or _plain(node.op_type).startswith(_INTEGER):
                 return 0
             name = node.input[0] if node.input else ""
-        return self._dtype.get(name, 0)
+        return int(self._dtype.get(name, 0))
 
 
 # Where the two operands of an integer product show their types: the zero point first, then the operand itself.

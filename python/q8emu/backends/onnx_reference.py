@@ -38,7 +38,7 @@ class OnnxReference:
             return f"oracle '{self.name}' needs onnx, which does not import here ({problem}); pip install onnx"
         return None
 
-    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> ReferenceSession:
+    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> ReferenceSession:  # noqa: ARG002  it has one
         """Load the model, through the version converter where the evaluator lacks its opset.
 
         Raises:
@@ -103,7 +103,8 @@ def _refuse_foreign_operators(model: Any) -> None:
     foreign = sorted({f"{n.domain}.{n.op_type}" for n in model.graph.node if n.domain not in ("", "ai.onnx")})
     if foreign:
         raise BackendUnavailable(
-            f"oracle 'onnx-reference': the evaluator knows the operators of ONNX only, and the model has {', '.join(foreign)}"
+            "oracle 'onnx-reference': the evaluator knows the operators of ONNX only, and the model has "
+            + ", ".join(foreign)
         )
 
 

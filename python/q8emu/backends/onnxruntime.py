@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime on the CPU: three oracles that differ in their session options, each observed without disturbing it.
 
-Every session is two sessions: the plain one, whose final outputs count, and a tapped one that shows the quantized tensors.
-The tapped one stands for the plain one only if both execute the same operators and give the same final bits; each run checks.
+Every session is two sessions: the plain one, whose final outputs count, and a tapped one that shows the quantized
+tensors. The tapped one stands for the plain one only if both execute the same operators and give the same final bits;
+each run checks the bits.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class OnnxRuntime:
         try:
             import onnxruntime  # noqa: F401
         except ImportError as problem:
-            return f"oracle '{self.name}' needs onnxruntime, which does not import here ({problem}); pip install onnxruntime"
+            return (
+                f"oracle '{self.name}' needs onnxruntime (pip install onnxruntime), but it does not import: {problem}"
+            )
         return None
 
     def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> OrtSession:
@@ -126,8 +129,8 @@ class OrtSession:
             return self._look(self._model)[1]
         except Exception as refusal:  # see open
             raise BackendUnavailable(
-                f"oracle '{self._oracle.name}': this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of u8×s8 "
-                f"products, and it refuses this model with {PRECISE}=1, which would make it exact "
+                f"oracle '{self._oracle.name}': this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of "
+                f"u8×s8 products, and it refuses this model with {PRECISE}=1, which would make it exact "
                 f"({_first_line(refusal)}); compare on a CPU with VNNI, or with --against ort-unfused"
             ) from refusal
 
@@ -135,11 +138,8 @@ class OrtSession:
         """The first way of tapping under which the same operators run; else the plain way, and why it disturbs."""
         wanted = self._executed.arithmetic()
         first: tuple[tapping.Tapped, Any, Executed, str | None] | None = None
-        for form in (
-            lambda: tapping.tapped(self._model, taps),
-            lambda: tapping.tapped_as_uint8(self._model, taps, self._folder),
-        ):
-            tapped = form()
+        for as_uint8 in (False, True):
+            tapped = tapping.tapped(self._model, taps, self._folder if as_uint8 else None)
             session, seen = self._look(tapped.model)
             if seen.arithmetic() == wanted:
                 return tapped, session, seen, None
@@ -192,10 +192,14 @@ class OrtSession:
             "operators": _counts(self._executed.arithmetic()),
         }
         if self._tapped.shifted:
-            told["taps"] = f"{len(self._tapped.shifted)} int8 tensors, which ONNX Runtime holds as uint8, are read as such"
+            told["taps"] = (
+                f"{len(self._tapped.shifted)} int8 tensors, which ONNX Runtime holds as uint8, are read as such"
+            )
         if this_cpu().saturates_pairs:
             kept = PRECISE in self._config or not self._executed.mixes_u8_and_s8()
-            told["u8×s8"] = "exact" if kept else "this CPU has AVX2 without VNNI: pairs of u8×s8 products saturate to int16"
+            told["u8×s8"] = (
+                "exact" if kept else "this CPU has AVX2 without VNNI: pairs of u8×s8 products saturate to int16"
+            )
         return told
 
 
@@ -220,4 +224,6 @@ ORT = OnnxRuntime(
     "ort", "ONNX Runtime, all optimizations, integer kernels for int8 activations too", True, {INT8_ALLOWED: "1"}, True
 )
 ORT_DEFAULT = OnnxRuntime("ort-default", "ONNX Runtime as it comes, no session options")
-ORT_UNFUSED = OnnxRuntime("ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False)
+ORT_UNFUSED = OnnxRuntime(
+    "ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False
+)

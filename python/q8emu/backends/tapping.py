@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Copies of a model file in memory that show quantized tensors as extra outputs. The file itself is never written to."""
+"""Copies of a model in memory that show quantized tensors as extra outputs. The file itself is never written to."""
 
 from __future__ import annotations
 
@@ -35,28 +35,19 @@ def load(path: Path) -> onnx.ModelProto:
     return onnx.load(str(path), load_external_data=False)
 
 
-def tapped(model: onnx.ModelProto, taps: Sequence[str]) -> Tapped:
-    """Show `taps` as outputs; nothing else changes. Names the model does not define are left out."""
-    import onnx
+def tapped(model: onnx.ModelProto, taps: Sequence[str], uint8_from: Path | None = None) -> Tapped:
+    """Show `taps` as outputs; names that the model does not define are left out.
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    present = _add_outputs(copy, taps)
-    return Tapped(copy, present)
-
-
-def tapped_as_uint8(model: onnx.ModelProto, taps: Sequence[str], folder: Path) -> Tapped:
-    """As `tapped`, after writing out what ONNX Runtime does to int8 activations on x86-64 without being asked.
-
-    There a QuantizeLinear-DequantizeLinear pair that serves one consumer becomes uint8, its zero point 128 higher, before
-    anything is fused. A tap is a second consumer and would stop that; the copy has the pair as uint8 from the start.
-    Source: onnxruntime/core/optimizer/qdq_transformer/qdq_s8_to_u8.cc.
+    With `uint8_from`, the folder of the model file, the copy also has written out what ONNX Runtime does to int8
+    activations on x86-64 without being asked: a QuantizeLinear-DequantizeLinear pair that serves one consumer becomes
+    uint8, its zero point 128 higher, before anything is fused. A tap is a second consumer and would stop that; the copy
+    has the pair as uint8 from the start. Source: onnxruntime/core/optimizer/qdq_transformer/qdq_s8_to_u8.cc.
     """
     import onnx
 
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    shifted = _pairs_to_uint8(copy.graph, folder)
+    shifted = frozenset[str]() if uint8_from is None else _pairs_to_uint8(copy.graph, uint8_from)
     present = _add_outputs(copy, taps)
     return Tapped(copy, present, shifted & frozenset(present))
 

@@ -14,7 +14,7 @@ from q8emu.graph import Graph, Node
 from q8emu.ops import INTEGER_OPERATORS
 
 
-def canonicalize(graph: Graph, *, bias: str = "auto", bias_tolerance: float = 0.01) -> Graph:
+def canonicalize(graph: Graph, *, bias: str = "auto") -> Graph:
     """Rewrite a graph as a reader returned it in q8emu's own operators.
 
     An operator whose operands are quantized becomes an integer operator with the quantization parameters on the node,
@@ -23,9 +23,8 @@ def canonicalize(graph: Graph, *, bias: str = "auto", bias_tolerance: float = 0.
     Args:
         graph: what a reader returned.
         bias: how an int32 bias whose scale is not x_scale * w_scale is read. "as-is": the integers are added as they
-            are; "rescaled": bias * bias_scale / (x_scale * w_scale), half to even; "auto": as-is up to a relative
-            difference of bias_tolerance, rescaled beyond, which is what ONNX Runtime's fused graph does.
-        bias_tolerance: see bias.
+            are; "rescaled": bias * bias_scale / (x_scale * w_scale), half to even; "auto": as-is where ONNX Runtime's
+            fused graph ignores the difference, rescaled where it would compute in float.
 
     Raises:
         BadQuantization: a scale or zero point that is not legal, with the node's name.
@@ -34,7 +33,7 @@ def canonicalize(graph: Graph, *, bias: str = "auto", bias_tolerance: float = 0.
     """
     if bias not in BIAS_READINGS:
         raise BadInput(f"The bias can be read {', '.join(BIAS_READINGS)}; '{bias}' is none of these.")
-    builder = Builder(graph, bias, bias_tolerance)
+    builder = Builder(graph, bias)
     for node in graph.nodes:
         if node.name not in builder.absorbed:
             _rewrite(node, builder)

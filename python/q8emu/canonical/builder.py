@@ -17,8 +17,8 @@ INTERNAL = "q8:"  # prefix of quantized tensors that the file does not name
 class Builder:
     """Collects canonical nodes; knows which real tensors are dequantized ones."""
 
-    def __init__(self, graph: Graph, bias: str, bias_tolerance: float) -> None:
-        self.graph, self.bias, self.bias_tolerance = graph, bias, bias_tolerance
+    def __init__(self, graph: Graph, bias: str) -> None:
+        self.graph, self.bias = graph, bias
         self.nodes: list[Node] = []
         self.notes: list[str] = []
         self.absorbed: set[str] = set()

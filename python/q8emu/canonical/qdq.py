@@ -69,7 +69,8 @@ def quantize_linear(node: Node, builder: Builder) -> bool:
     value = builder.constant(name)
     if value is not None:
         along = [-1 if axis == params.axis else 1 for axis in range(len(info.shape))]
-        scale, zero_point = (v if params.is_per_tensor else v.reshape(along) for v in (params.scales(), params.zero_points()))
+        both = (params.scales(), params.zero_points())
+        scale, zero_point = (v if params.is_per_tensor else v.reshape(along) for v in both)
         builder.add_constant(out, spec.quantize(value, scale, zero_point, info.dtype).reshape(info.shape))
         return True
     known = builder.dequantized.get(name)
@@ -112,7 +113,7 @@ def activation_clamp(nodes: Sequence[Node], params: QuantParams, builder: Builde
     """
     qmin, qmax = spec.limits(params.dtype)
     for node in nodes:
-        bounds = OPS[node.op].bounds(node, builder.constant)  # type: ignore[attr-defined]
+        bounds = OPS[node.op].bounds(node, builder.constant)
         if bounds is None:
             return None
         ends = spec.quantize(np.array(bounds, np.float32), params.scales(), params.zero_points(), params.dtype)
@@ -165,7 +166,9 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     """Conv, MatMul, Gemm: with a QuantizeLinear behind it an integer output, else a float one."""
     attrs = _attributes(node, builder)
     (x, x_params), (w, w_params) = operands
-    if attrs is None or not x_params.is_per_tensor or not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):  # type: ignore[attr-defined]
+    if attrs is None or not x_params.is_per_tensor:
+        return False
+    if not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):
         return False
     channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
     bias = _bias(node, x_params, w_params, channels, builder) if node.input(2) else ""
@@ -190,15 +193,16 @@ def _bias(node: Node, x: QuantParams, w: QuantParams, channels: int, builder: Bu
     known = builder.dequantized.get(name)
     if known is None:
         value = builder.constant(name)
-        if value is None or value.dtype != np.float32 or value.ndim != 1 or value.size != channels:
+        sizes = (channels, 1) if node.op == "Gemm" and w.is_per_tensor else (channels,)
+        if value is None or value.dtype != np.float32 or value.ndim != 1 or value.size not in sizes:
             return None
-        return builder.add_constant(name, quantized_bias(node, value, scale))
+        return builder.add_constant(name, quantized_bias(node, value, scale[: value.size]))
     bias = builder.constants.get(known[0])
     if bias is None or bias.dtype != np.int32 or bias.ndim > 2 or bias.shape[-1:] not in ((1,), (channels,)):
         return None
     if known[1].axis not in (None, bias.ndim - 1):
         raise BadQuantization(f"{node.where()}: the bias is quantized along axis {known[1].axis}; expected its last.")
-    value, note = integer_bias(node, bias, known[1], scale, builder.bias, builder.bias_tolerance)
+    value, note = integer_bias(node, bias, known[1], scale, builder.bias)
     if note:
         builder.notes.append(note)
     return known[0] if value is bias else builder.add_constant(known[0] + "'", value)

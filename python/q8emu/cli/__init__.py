@@ -85,7 +85,7 @@ def _explain(problem: Exception) -> int:
         return 2
     if type(problem).__name__ == "Abort":  # typer's form of an interrupt
         return _say("interrupted", 130)
-    if isinstance(problem, Q8Error):
+    if isinstance(problem, Q8Error) or type(problem).__module__.startswith("q8emu."):  # the core has its own type
         return _say(str(problem), 2)
     if isinstance(problem, MemoryError):
         return _say("The machine has not enough memory for this; use fewer inputs or a smaller --batch.", 2)

@@ -15,7 +15,8 @@ data = typer.Typer(name="data", help="Fetch and check datasets.", no_args_is_hel
 
 Fetch = Annotated[bool, typer.Option("--fetch", help="Download the official archive (162 MB) first.")]
 Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Where the dataset is or goes; by default from Q8EMU_CIFAR10.", metavar="DIR")
+    Path | None,
+    typer.Option("--folder", help="Where the dataset is or goes; by default from Q8EMU_CIFAR10.", metavar="DIR"),
 ]
 
 

@@ -52,6 +52,9 @@ def show(found: Inspection, output: Console) -> None:
                 line(output, f"      {label:>3} {operand}{' constant' if operand.is_constant else ''}", "dim")
     line(output, "")
     counts = ", ".join(f"{count} {name}" for name, count in found.operators.items())
-    line(output, f"{len(found.rows)} nodes: {found.coverage['integer']} integer, {found.coverage['host']} host ({counts})")
+    line(
+        output,
+        f"{len(found.rows)} nodes: {found.coverage['integer']} integer, {found.coverage['host']} host ({counts})",
+    )
     for note in found.notes:
         line(output, f"note: {note}")

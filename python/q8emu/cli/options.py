@@ -16,21 +16,36 @@ if TYPE_CHECKING:
     from q8emu.emulator import Emulator
 
 Model = Annotated[Path | None, typer.Argument(help="An .onnx file; without it, the packaged ResNet8.")]
-Inputs = Annotated[Path | None, typer.Option("--inputs", help="Inputs from an .npz file, by the model's names.", metavar="FILE")]
+Inputs = Annotated[
+    Path | None, typer.Option("--inputs", help="Inputs from an .npz file, by the model's names.", metavar="FILE")
+]
 Random = Annotated[int | None, typer.Option("--random", help="N random inputs.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of --random.", metavar="S", min=0)]
-Cifar10 = Annotated[int | None, typer.Option("--cifar10", help="The first N CIFAR-10 test images, raw pixels 0..255.", metavar="N")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of CIFAR-10; by default from Q8EMU_CIFAR10.", metavar="DIR")]
-NumericsName = Annotated[str, typer.Option("--numerics", help="Numerics profile: whose arithmetic is emulated.", metavar="NAME")]
-Kernels = Annotated[str, typer.Option("--kernels", help="auto, reference, spec, or the name of an ISA.", metavar="NAME")]
-Threads = Annotated[int, typer.Option("--threads", help="Threads of the emulator; 0 is one per core.", metavar="N", min=0)]
+Cifar10 = Annotated[
+    int | None, typer.Option("--cifar10", help="The first N CIFAR-10 test images, raw pixels 0..255.", metavar="N")
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of CIFAR-10; by default from Q8EMU_CIFAR10.", metavar="DIR")
+]
+NumericsName = Annotated[
+    str, typer.Option("--numerics", help="Numerics profile: whose arithmetic is emulated.", metavar="NAME")
+]
+Kernels = Annotated[
+    str, typer.Option("--kernels", help="auto, reference, spec, or the name of an ISA.", metavar="NAME")
+]
+Threads = Annotated[
+    int, typer.Option("--threads", help="Threads of the emulator; 0 is one per core.", metavar="N", min=0)
+]
 Batch = Annotated[
-    int | None, typer.Option("--batch", help="Inputs per run where the model leaves the batch open.", metavar="N", min=1)
+    int | None,
+    typer.Option("--batch", help="Inputs per run where the model leaves the batch open.", metavar="N", min=1),
 ]
 NoHost = Annotated[bool, typer.Option("--no-host", help="Refuse models with operators that stay in float.")]
 Bias = Annotated[
     str,
-    typer.Option("--bias", help="A bias whose scale is not x_scale·w_scale: auto, as-is or rescaled.", metavar="READING"),
+    typer.Option(
+        "--bias", help="A bias whose scale is not x_scale·w_scale: auto, as-is or rescaled.", metavar="READING"
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
 

@@ -18,7 +18,9 @@ def console() -> Console:
     from rich.console import Console
 
     plain = not sys.stdout.isatty()
-    return Console(highlight=False, markup=False, emoji=False, no_color=plain or None, force_terminal=False if plain else None)
+    return Console(
+        highlight=False, markup=False, emoji=False, no_color=plain or None, force_terminal=False if plain else None
+    )
 
 
 def print_json(value: dict[str, Any]) -> None:

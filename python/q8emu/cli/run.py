@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path, typer.Option("-o", "--output", help="The npz file to write.", metavar="FILE")]
 Tensor = Annotated[
-    list[str] | None, typer.Option("--tensor", help="Write this tensor too; repeat it, or give a comma list.", metavar="NAME")
+    list[str] | None,
+    typer.Option("--tensor", help="Write this tensor too; repeat it, or give a comma list.", metavar="NAME"),
 ]
 AllTensors = Annotated[bool, typer.Option("--all-tensors", help="Write every quantized tensor.")]
 Accumulators = Annotated[
@@ -65,6 +66,7 @@ def run(
     """Emulate a model; write its outputs, and chosen tensors by their names in the model file, to an npz file."""
     choice = InputChoice(inputs, random, seed, cifar10, data)
     choice.check()
+    check_output(output)
     from q8emu.emulator import Options
     from q8emu.verify import default_inputs, open_model
 
@@ -94,6 +96,18 @@ def run(
             typer.echo(f"{name} {described}")
 
 
+def check_output(path: Path) -> None:
+    """Refuse a place that cannot be written to before anything is computed.
+
+    Raises:
+        BadInput: the folder does not exist, or the path is one.
+    """
+    from q8emu.errors import BadInput
+
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise BadInput(f"--output: cannot write '{path}'; expected a file name in an existing folder.")
+
+
 def chosen_tensors(emulator: Emulator, names: Iterable[str], *, all_tensors: bool) -> list[str]:
     """The tensors to write beside the outputs.
 
@@ -104,11 +118,13 @@ def chosen_tensors(emulator: Emulator, names: Iterable[str], *, all_tensors: boo
 
     from q8emu.errors import BadInput
 
-    known = [name for name, port in emulator.program.quantized().items() if port.node]
+    known = [name for name in emulator.program.quantized() if name not in emulator.program.inputs]
     for name in names:
         if name not in known:
             near = ", ".join(f"'{n}'" for n in get_close_matches(name, known, 3, 0.3)) or "none is near"
-            raise BadInput(f"--tensor: the model has no quantized tensor '{name}'; near names: {near}. See q8emu inspect.")
+            raise BadInput(
+                f"--tensor: the model has no quantized tensor '{name}'; near names: {near}. See q8emu inspect."
+            )
     return known if all_tensors else list(dict.fromkeys(names))
 
 

@@ -30,13 +30,14 @@ Against = Annotated[
     list[str] | None,
     typer.Option(
         "--against",
-        help="An oracle: ort, ort-default, ort-unfused, onnx-reference. Repeat it, or give a comma list; all that are named "
-        "decide. Without it all four are asked and the profile's own decides.",
+        help="An oracle: ort, ort-default, ort-unfused, onnx-reference. Repeat it, or give a comma list; all that are "
+        "named decide. Without it all four are asked and the profile's own decides.",
         metavar="NAME",
     ),
 ]
 Limit = Annotated[
-    int, typer.Option("--reference-limit", help="onnx-reference is slow: it sees the first N inputs.", metavar="N", min=1)
+    int,
+    typer.Option("--reference-limit", help="onnx-reference is slow: it sees the first N inputs.", metavar="N", min=1),
 ]
 
 
@@ -59,9 +60,9 @@ def verify(
 ) -> None:
     """Emulate a model and compare every quantized tensor and every output with the oracles, bit for bit.
 
-    The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort') and every oracle named
-    with --against; the others are reported and do not decide. 0: exact wherever exactness is promised. 1: differs.
-    2: cannot.
+    The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort') and every oracle
+    named with --against; the others are reported and do not decide. 0: exact wherever exactness is promised.
+    1: differs. 2: cannot.
     """
     choice = InputChoice(inputs, random, seed, cifar10, data)
     choice.check()

@@ -51,12 +51,12 @@ def find(folder: Path | None) -> Path:
     raise BadInput(f"CIFAR-10: '{named}' holds no {TEST[0]}; {how}.")
 
 
-def test_set(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+def test_images(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """The 10,000 test images uint8[N, 3, 32, 32] and their labels uint8[N]."""
     return read(find(folder), TEST)
 
 
-def train_set(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+def train_images(folder: Path | None) -> tuple[np.ndarray, np.ndarray]:
     """The 50,000 training images uint8[N, 3, 32, 32] and their labels uint8[N]."""
     return read(find(folder), TRAIN)
 
@@ -105,7 +105,7 @@ def fetch(folder: Path, progress: Callable[[int, int, str], None] | None = None)
 
 def _download(file: IO[bytes], progress: Callable[[int, int, str], None] | None) -> None:
     digest = hashlib.md5(usedforsecurity=False)
-    with urllib.request.urlopen(ADDRESS, timeout=60) as answer:  # noqa: S310  a constant https address
+    with urllib.request.urlopen(ADDRESS, timeout=60) as answer:  # a constant https address
         total, done = int(answer.headers.get("Content-Length") or 0), 0
         while block := answer.read(1 << 20):
             done += len(block)
@@ -116,7 +116,9 @@ def _download(file: IO[bytes], progress: Callable[[int, int, str], None] | None)
             if progress is not None:
                 progress(done, total, "fetching CIFAR-10")
     if digest.hexdigest() != ARCHIVE_MD5:
-        raise BadInput(f"CIFAR-10: the archive has MD5 {digest.hexdigest()}, expected {ARCHIVE_MD5}; nothing was unpacked.")
+        raise BadInput(
+            f"CIFAR-10: the archive has MD5 {digest.hexdigest()}, expected {ARCHIVE_MD5}; nothing was unpacked."
+        )
 
 
 def _unpack(file: IO[bytes], target: Path) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One frozen record per arithmetic, every decision with its source.
 
-A record holds the decisions that the lowering consults. Each is a closed list: a new arithmetic adds a value to one of
-them together with the code that means it.
+Each decision is a closed list: a new arithmetic adds a value to one of them together with the code that means it. With
+one profile so far, each list has one entry.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ class Numerics:
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA).
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul).
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding.
-        bias_tolerance: relative difference between a bias scale and x_scale * w_scale up to which the int32 bias is
-            added as it is; beyond, the bias is rescaled to the accumulator's scale.
         source: where the decisions come from.
     """
 
@@ -39,7 +37,6 @@ class Numerics:
     add: Literal["fma"]
     multiply: Literal["ratio"]
     average_pool: Literal["dequantized_sum"]
-    bias_tolerance: float
     source: str
 
 
@@ -53,7 +50,6 @@ ORT = Numerics(
     add="fma",
     multiply="ratio",
     average_pool="dequantized_sum",
-    bias_tolerance=0.01,
     source=(
         "microsoft/onnxruntime: core/mlas/lib/quantize.cpp, core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp, "
         "core/mlas/lib/qlmul.cpp, contrib_ops/cpu/quantization/qlinear_pool.cc; held to the released binaries by tests"

@@ -14,6 +14,8 @@ import numpy as np
 SIGNIFICAND_BITS = 24
 MIN_EXPONENT = -149  # of the least significant bit of a binary32 number
 
+Values = np.ndarray | np.generic
+
 
 def half_even(value: int, shift: int) -> int:
     """value / 2^shift to the nearest integer, ties to the even one.
@@ -153,7 +155,7 @@ def limits(dtype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def quantize(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, dtype: str) -> np.ndarray:
+def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str) -> np.ndarray:
     """Turn real values into quantized ones.
 
     v = f32(x / scale), NaN to the least value;  y = rne(clamp(v, dmin - zp, dmax - zp)) + zp
@@ -178,7 +180,7 @@ def quantize(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, dtype: st
     return (np.rint(v).astype(np.int32) + np.int32(zero_point)).astype(dtype)
 
 
-def dequantize(x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+def dequantize(x: np.ndarray, scale: Values, zero_point: Values) -> np.ndarray:
     """Turn quantized values into real ones: y = f32(f32(x - zero_point) * scale), the difference wraps in int32.
 
     Args:

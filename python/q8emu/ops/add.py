@@ -52,8 +52,8 @@ def lower(node: Node, low: Lowering) -> None:
 
 
 def repeats_first(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Does the first operand stay the same along the innermost run of the output while the second moves?"""
+    """Does the first operand stay the same along the innermost axis on which either moves? True for two scalars."""
     rank = max(len(a), len(b))
     full = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
     moving = [(i, j) for i, j in zip(*full, strict=True) if (i, j) != (1, 1)]
-    return bool(moving) and moving[-1][0] == 1
+    return not moving or moving[-1][0] == 1

@@ -24,8 +24,8 @@ def attributes(node: Node, builder: Builder) -> Attributes:
     """kernel, strides, dilations, pads, count_include_pad."""
     x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
     require("kernel_shape" in node.attrs, node, "no kernel_shape.")
-    window = resolve(node, x[2:], node.attrs["kernel_shape"], out[2:])
-    return window | {"count_include_pad": int(node.attrs.get("count_include_pad", 0))}  # type: ignore[operator]
+    window = resolve(node, x[2:], node.attrs["kernel_shape"], out[2:], is_pool=True)
+    return window | {"count_include_pad": int(node.attrs.get("count_include_pad", 0))}
 
 
 def lower(node: Node, low: Lowering) -> None:

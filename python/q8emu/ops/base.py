@@ -67,7 +67,7 @@ def ratio(*factors: np.floating | float, over: np.floating | float) -> np.float3
         return np.float32(value / np.float32(over))
 
 
-def scale_bits(values: np.ndarray) -> np.ndarray:
+def scale_bits(values: np.ndarray | np.floating) -> np.ndarray:
     """float32 array to the bit patterns that a step carries."""
     return np.atleast_1d(np.asarray(values, np.float32)).view(np.uint32).copy()
 
@@ -80,7 +80,8 @@ def table(
     with np.errstate(over="ignore", invalid="ignore"):
         real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
     q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
-    return np.clip(q, *clamp).astype(y.dtype)
+    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
+    return clamped
 
 
 def lower_unary(node: Node, low: Lowering, function: Callable[[np.ndarray], np.ndarray]) -> None:

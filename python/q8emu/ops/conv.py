@@ -27,7 +27,7 @@ def attributes(node: Node, builder: Builder) -> Attributes:
     require(node.op == "ConvInteger" or _is_constant(node, names, builder), node, "weights computed at run time.")
     kernel = tuple(node.attrs.get("kernel_shape") or w[2:])
     require(kernel == tuple(w[2:]), node, f"kernel_shape {list(kernel)} is not that of the weights {list(w[2:])}.")
-    return resolve(node, x[2:], w[2:], out[2:]) | {"group": group}  # type: ignore[operator]
+    return resolve(node, x[2:], w[2:], out[2:]) | {"group": group}
 
 
 def _is_constant(node: Node, name: str, builder: Builder) -> bool:

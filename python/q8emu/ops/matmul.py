@@ -58,7 +58,7 @@ def emit(
     full_a, full_b = ((1,) * (rank - len(s)) + tuple(s) for s in (a_shape, b_shape))
     batch = tuple(max(i, j) if min(i, j) > 0 else 0 for i, j in zip(full_a[:-2], full_b[:-2], strict=True))
     inputs = (low.reshaped(node.inputs[0], full_a), low.reshaped(node.inputs[1], full_b), *zero_points)
-    params = {"has_a_zero_point_input": 0, "has_b_zero_point_input": 0} | params
+    params = {**{"has_a_zero_point_input": 0, "has_b_zero_point_input": 0}, **params}
     out_params, out_arrays = output_stage(node, low, product)
     info = low.graph.tensors[node.outputs[0]]
     y = low.new(info.dtype, (*batch, full_a[-2], full_b[-1]))

@@ -19,7 +19,7 @@ def attributes(node: Node, builder: Builder) -> Attributes:
     require(len([n for n in node.outputs if n]) == 1, node, "a second output with indices.")
     x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
     require("kernel_shape" in node.attrs, node, "no kernel_shape.")
-    return resolve(node, x[2:], node.attrs["kernel_shape"], out[2:])
+    return resolve(node, x[2:], node.attrs["kernel_shape"], out[2:], is_pool=True)
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Resize with mode nearest: each output coordinate picks one input coordinate per axis."""
+"""Resize with mode nearest: each output coordinate picks one input coordinate per axis.
+
+Source: ONNX Resize; microsoft/onnxruntime core/providers/cpu/tensor/upsample.cc, which takes a coordinate within 1e-6 of
+a half for a tie.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,16 @@ if TYPE_CHECKING:
     from q8emu.canonical.builder import Builder
     from q8emu.lower import Lowering
 
-COORDINATES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+COORDINATES = (
+    "align_corners",
+    "asymmetric",
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "tf_half_pixel_for_nn",
+)
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+TIE = 1e-6  # closer to a half than this counts as a tie
 
 
 def attributes(node: Node, builder: Builder) -> Attributes:
@@ -47,26 +59,35 @@ def _scales(node: Node, builder: Builder, shape: tuple[int, ...], out: tuple[int
 
 
 def _axis(length: int, out: int, scale: np.float32, transform: str, nearest: str) -> np.ndarray:
-    if length == out and scale == 1:
+    """The source index of each output index along one axis."""
+    if scale == 1:
         return np.arange(out)
+    x = _coordinates(length, out, scale, transform).astype(np.float64)
+    below = np.floor(x)
+    if nearest in ("floor", "ceil"):
+        index = below if nearest == "floor" else np.ceil(x)
+    else:
+        tie = np.abs(x - below - 0.5) <= TIE
+        index = np.where(tie, below + (nearest == "round_prefer_ceil"), np.floor(x + 0.5))
+    return index.clip(0, length - 1).astype(np.int64)
+
+
+def _coordinates(length: int, out: int, scale: np.float32, transform: str) -> np.ndarray:
+    """float32[out]: where each output index lies in the input, every operation rounded."""
     at, half, one = np.arange(out, dtype=np.float32), np.float32(0.5), np.float32(1)
     if transform == "align_corners":
-        x = np.zeros_like(at) if out == 1 else at * np.float32(length - 1) / np.float32(out - 1)
-    elif transform == "asymmetric":
-        x = at / scale
-    elif transform == "pytorch_half_pixel" and out == 1:
-        x = np.zeros_like(at)
-    else:
-        x = (at + half) / scale - half
-    if nearest == "floor":
-        i = np.floor(x)
-    elif nearest == "ceil":
-        i = np.ceil(x)
-    elif nearest == "round_prefer_floor":
-        i = np.where(x == np.floor(x) + half, np.floor(x), np.floor(x + half))
-    else:
-        i = np.floor(x + half)
-    return i.clip(0, np.float32(length) - one).astype(np.int64)
+        return np.zeros_like(at) if out == 1 else at * np.float32(length - 1) / np.float32(out - 1)
+    if transform == "asymmetric":
+        return at / scale
+    if transform == "tf_half_pixel_for_nn":
+        return (at + half) / scale
+    if transform == "half_pixel_symmetric":
+        adjustment = np.float32(out) / (scale * np.float32(length))
+        offset = (np.float32(length) / np.float32(2)) * (one - adjustment)
+        return (float(offset) + (at.astype(np.float64) + 0.5) / float(scale) - 0.5).astype(np.float32)
+    if transform == "pytorch_half_pixel" and out == 1:
+        return np.zeros_like(at)
+    return (at + half) / scale - half
 
 
 def lower(node: Node, low: Lowering) -> None:

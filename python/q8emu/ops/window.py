@@ -11,7 +11,9 @@ from q8emu.ops.base import require
 Resolved = dict[str, tuple[int, ...]]
 
 
-def resolve(node: Node, image: Sequence[int], kernel: Sequence[int], out: Sequence[int]) -> Resolved:
+def resolve(
+    node: Node, image: Sequence[int], kernel: Sequence[int], out: Sequence[int], *, is_pool: bool = False
+) -> Resolved:
     """Kernel, strides, dilations and pads (top, left, bottom, right) of a 1-D or 2-D window; 1-D gets height 1.
 
     Args:
@@ -19,6 +21,7 @@ def resolve(node: Node, image: Sequence[int], kernel: Sequence[int], out: Sequen
         image: spatial shape of the input, one or two numbers.
         kernel: spatial shape of the window, as many.
         out: spatial shape of the output, as many.
+        is_pool: refuse the automatic padding that would be negative, on which the runtimes disagree for pools?
 
     Raises:
         UnsupportedOperator: the window has three or more dimensions.
@@ -31,6 +34,10 @@ def resolve(node: Node, image: Sequence[int], kernel: Sequence[int], out: Sequen
     require(len(strides) == rank and len(dilations) == rank, node, "strides or dilations of another rank.")
     require(min(*strides, *dilations, *kernel) >= 1, node, "a stride, dilation or kernel size below 1.")
     pads = _pads(node, image, kernel, out, strides, dilations)
+    spans = [(o - 1) * s + (k - 1) * d + 1 for k, o, s, d in zip(kernel, out, strides, dilations, strict=True)]
+    negative = any(span < i for span, i in zip(spans, image, strict=True))
+    same = str(node.attrs.get("auto_pad", "NOTSET")).startswith("SAME")
+    require(not (is_pool and same and negative), node, "auto_pad SAME that comes to a negative padding.")
     require(len(pads) == 2 * rank and min(pads) >= 0, node, f"pads {list(pads)}; expected {2 * rank} of 0 or more.")
     if rank == 1:
         strides, dilations, kernel, pads = (1, *strides), (1, *dilations), (1, *kernel), (0, pads[0], 0, pads[1])

@@ -130,8 +130,7 @@ def constant_value(
     operands = [constants.get(name) for name in node.inputs if name]
     if not operands or any(v is None or v.size > SMALL or v.dtype.kind not in "iub" for v in operands):
         return None
-    (info,) = infer_outputs(node, tensors, constants, opsets) if _is_bounded(node, operands) else (None,)
-    if info is None or prod(info.shape) > SMALL:
+    if not _is_bounded(node, operands) or prod(infer_outputs(node, tensors, constants, opsets)[0].shape) > SMALL:
         return None
     return _evaluate(node, constants, opsets)
 
@@ -145,11 +144,14 @@ def _is_bounded(node: Node, operands: Sequence[np.ndarray | None]) -> bool:
 
 
 def _constant(node: Node) -> np.ndarray:
-    for name, dtype in (("value", None), ("value_int", np.int64), ("value_ints", np.int64), ("value_float", np.float32)):
-        if name in node.attrs:
-            return np.asarray(node.attrs[name], dtype)
-    if "value_floats" in node.attrs:
-        return np.asarray(node.attrs["value_floats"], np.float32)
+    if "value" in node.attrs:
+        return np.asarray(node.attrs["value"])
+    for key in ("value_int", "value_ints"):
+        if key in node.attrs:
+            return np.asarray(node.attrs[key], np.int64)
+    for key in ("value_float", "value_floats"):
+        if key in node.attrs:
+            return np.asarray(node.attrs[key], np.float32)
     raise UnsupportedOperator(f"{node.where()} holds a constant that is not a dense numeric tensor.")
 
 

@@ -61,7 +61,8 @@ def round_inside(step: Step, v: np.ndarray, out: Buffer) -> np.ndarray:
     """Round float32 values that already contain the zero point, saturate to the dtype, clamp."""
     low, high = spec.limits(out.dtype)
     q = np.rint(np.clip(v, np.float32(low), np.float32(high))).astype(np.int32)
-    return np.clip(q, *bounds(step)).astype(out.dtype)
+    clamped: np.ndarray = np.clip(q, *bounds(step)).astype(out.dtype)
+    return clamped
 
 
 def taps(

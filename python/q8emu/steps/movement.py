@@ -29,7 +29,7 @@ def gather(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> 
 
 def _fill(step: Step, dtype: str) -> np.ndarray:
     value = integer(step, "fill")
-    return np.uint32(value).view(np.float32) if dtype == "float32" else np.array(value, dtype)
+    return np.array(value, np.uint32).view(np.float32) if dtype == "float32" else np.array(value, dtype)
 
 
 def concat(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:

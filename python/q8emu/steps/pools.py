@@ -29,14 +29,16 @@ def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:
     """float32[OH, OW]: how many taps of each window count."""
-    pads, include = integers(step, "pads"), integer(step, "count_include_pad")
+    kernel, pads = integers(step, "kernel"), integers(step, "pads")
+    if integer(step, "count_include_pad"):
+        return np.full(out_shape[1:3], kernel[0] * kernel[1], np.float32)
     per_axis = []
     for axis in range(2):
-        before, after = (pads[axis], pads[axis + 2]) if include else (0, 0)
         starts = np.arange(out_shape[1 + axis]) * integers(step, "strides")[axis] - pads[axis]
-        at = starts[:, None] + np.arange(integers(step, "kernel")[axis]) * integers(step, "dilations")[axis]
-        per_axis.append(((at >= -before) & (at < x_shape[1 + axis] + after)).sum(1))
-    return np.outer(*per_axis).astype(np.float32)
+        at = starts[:, None] + np.arange(kernel[axis]) * integers(step, "dilations")[axis]
+        per_axis.append(((at >= 0) & (at < x_shape[1 + axis])).sum(1))
+    counts: np.ndarray = np.outer(*per_axis).astype(np.float32)
+    return counts
 
 
 def mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, integer, real
+from q8emu.steps.base import Arrays, bounds, integer, real, wrap32
 
 
 def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -22,7 +21,8 @@ def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Ar
         for d in range(e.shape[1]):
             total = total + e[:, d : d + 1]
         v = (e * real(step, "numerator_bits")) / total
-    low, high = numerics.limits(outs[0].dtype)
-    q = np.rint(np.clip(v, np.float32(-512), np.float32(512))).astype(np.int32) + integer(step, "y_zero_point")
-    q = np.clip(q, low, high)
+    fits = np.abs(v) < np.float32(2**31)  # false for infinity and NaN, which convert to the least int32
+    q = np.where(fits, np.rint(np.where(fits, v, 0)), -(2.0**31)).astype(np.int64)
+    q = wrap32(q + integer(step, "y_zero_point"))
+    q = np.minimum(q, 255) & 255 if outs[0].dtype == "uint8" else np.clip(q, -128, 127)
     return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]

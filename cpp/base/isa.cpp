@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The only file that asks the CPU.
+#include "base/isa.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/cpu.h"
+#include "base/error.h"
+
+namespace q8 {
+namespace {
+
+constexpr Isa all_isas[] = {Isa::avx512vnni, Isa::avx2, Isa::reference};
+
+bool is_supported(Isa isa) {
+#if Q8EMU_X86_64
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  switch (isa) {
+    case Isa::avx2:
+      return avx2;
+    case Isa::avx512vnni:
+      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vnni");
+    case Isa::reference:
+      return true;
+  }
+#endif
+  return isa == Isa::reference;
+}
+
+std::string join_names(const std::vector<Isa>& isas) {
+  std::string out;
+  for (const Isa isa : isas) out += (out.empty() ? "" : ", ") + std::string(isa_name(isa));
+  return out;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::avx512vnni:
+      return "avx512vnni";
+    case Isa::avx2:
+      return "avx2";
+    case Isa::reference:
+      break;
+  }
+  return "reference";
+}
+
+std::vector<Isa> compiled_isas() {
+#if Q8EMU_X86_64
+  return {std::begin(all_isas), std::end(all_isas)};
+#else
+  return {Isa::reference};
+#endif
+}
+
+std::vector<Isa> supported_isas() {
+  std::vector<Isa> isas = compiled_isas();
+  std::erase_if(isas, [](Isa isa) { return !is_supported(isa); });
+  return isas;
+}
+
+Isa isa_from_name(std::string_view name, std::string_view asked_by) {
+  const std::vector<Isa> supported = supported_isas();
+  const auto has_name = [name](Isa isa) { return name == isa_name(isa); };
+  const auto found = std::find_if(supported.begin(), supported.end(), has_name);
+  if (found != supported.end()) return *found;
+  const bool known = std::any_of(std::begin(all_isas), std::end(all_isas), has_name);
+  throw Error(text(asked_by, " asks for the ISA '", name, "', which is ",
+                   known ? "not supported on this CPU or not in this build" : "unknown",
+                   "; supported: ", join_names(supported)));
+}
+
+Isa active_isa() {
+  const char* forced = std::getenv("Q8EMU_ISA");
+  return forced == nullptr ? supported_isas().front() : isa_from_name(forced, "the environment variable Q8EMU_ISA");
+}
+
+}  // namespace q8

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The instruction sets a kernel may need. A CPU that supports one supports all that come before it.
+#pragma once
+
+#include <cstdint>
+
+namespace q8 {
+
+enum class Isa : uint8_t {
+  reference,   // plain C++, any CPU
+  avx2,        // AVX2 and FMA
+  avx512vnni,  // AVX-512 F, BW, VL, DQ and VNNI
+};
+
+}  // namespace q8

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The family average_pool: the mean of a window, through binary32.
+//
+//   s = the sum, one after another in (h, w) order and from 0, of f32(f32(x - x_zp) * x_scale) over the taps inside
+//   the image;  a = f32(s / f32(count));  v = f32(f32(a / y_scale) + f32(y_zp));
+//   y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax)
+//   count = taps inside the image, or, with count_include_pad, all taps of the kernel.
+//
+// Layouts  x[N, H, W, C], y[N, OH, OW, C] of the same dtype.
+// Ranges   zero points within the dtype; scales positive and finite; no window has a count of 0.
+// Aliasing none. scratch holds C floats.
+// Source   ONNX Runtime, contrib_ops/cpu/quantization/qlinear_pool.cc.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel.h"
+#include "kernels/window.h"
+#include "numerics/requantize.h"
+
+namespace q8 {
+
+struct AveragePoolArgs {
+  const Window* window;
+  const void* x;
+  void* y;
+  int64_t pixel_begin;  // of [N, OH, OW], counted row by row
+  int64_t pixel_count;
+  bool count_include_pad;
+  int32_t x_zero_point;
+  float x_scale;
+  float y_scale;
+  QuantizedRange range;
+  float* scratch;
+};
+
+using AveragePoolKernel = Kernel<AveragePoolArgs>;
+
+#define Q8_KERNEL(symbol, isa) void symbol(const AveragePoolArgs& args);
+#include "kernels/average_pool/kernels.inc"
+#undef Q8_KERNEL
+
+const AveragePoolKernel& average_pool_kernel(Isa isa);
+
+}  // namespace q8

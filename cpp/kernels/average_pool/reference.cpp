@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference kernel of the family average_pool, and the table of the family.
+#include <algorithm>
+
+#include "kernels/average_pool/average_pool.h"
+#include "kernels/lookup.h"
+#include "kernels/with_type.h"
+
+namespace q8 {
+namespace {
+
+// Taps of one axis inside the image.
+int64_t taps_inside(int64_t start, int64_t taps, int64_t dilation, int64_t size) {
+  int64_t count = 0;
+  for (int64_t k = 0; k < taps; ++k) count += is_inside(start + k * dilation, size);
+  return count;
+}
+
+int64_t taps_counted(const Window& window, const WindowAt& at, bool count_include_pad) {
+  if (count_include_pad) return window.kh * window.kw;
+  return taps_inside(at.row, window.kh, window.dilation_h, window.h) *
+         taps_inside(at.col, window.kw, window.dilation_w, window.w);
+}
+
+// sum[C]: tap after tap, so that the order of the additions of each channel is the one of the definition.
+template <class Q>
+void add_taps(const AveragePoolArgs& args, const WindowAt& at, float* sum) {
+  const Window& window = *args.window;
+  std::fill_n(sum, window.c, 0.0f);
+  for (int64_t kh = 0; kh < window.kh; ++kh) {
+    const int64_t row = at.row + kh * window.dilation_h;
+    if (!is_inside(row, window.h)) continue;
+    for (int64_t kw = 0; kw < window.kw; ++kw) {
+      const int64_t col = at.col + kw * window.dilation_w;
+      if (!is_inside(col, window.w)) continue;
+      const Q* x = static_cast<const Q*>(args.x) + ((at.n * window.h + row) * window.w + col) * window.c;
+      for (int64_t c = 0; c < window.c; ++c) sum[c] += static_cast<float>(x[c] - args.x_zero_point) * args.x_scale;
+    }
+  }
+}
+
+#define Q8_KERNEL(symbol, isa) {isa, #symbol, symbol},
+constexpr AveragePoolKernel table[] = {
+#include "kernels/average_pool/kernels.inc"
+};
+#undef Q8_KERNEL
+
+}  // namespace
+
+void average_pool_reference(const AveragePoolArgs& args) {
+  const Window& window = *args.window;
+  const float y_zero_point = static_cast<float>(args.range.zero_point);
+  with_quantized_type(args.range.dtype, [&](auto type) {
+    using Q = decltype(type);
+    for (int64_t pixel = args.pixel_begin; pixel < args.pixel_begin + args.pixel_count; ++pixel) {
+      const WindowAt at = window_at(window, pixel);
+      const float count = static_cast<float>(taps_counted(window, at, args.count_include_pad));
+      add_taps<Q>(args, at, args.scratch);
+      Q* y = static_cast<Q*>(args.y) + pixel * window.c;
+      for (int64_t c = 0; c < window.c; ++c) {
+        const float average = args.scratch[c] / count;
+        y[c] = static_cast<Q>(quantize_inside(average / args.y_scale + y_zero_point, args.range));
+      }
+    }
+  });
+}
+
+Q8_DEFINE_LOOKUP(average_pool, AveragePoolKernel)
+
+}  // namespace q8

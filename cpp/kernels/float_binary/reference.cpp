@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference kernel of the family float_binary, and the table of the family.
+#include "kernels/float_binary/float_binary.h"
+#include "kernels/lookup.h"
+#include "kernels/with_type.h"
+
+namespace q8 {
+namespace {
+
+float apply(FloatOperator op, float a, float b) {
+  switch (op) {
+    case FloatOperator::add:
+      return a + b;
+    case FloatOperator::sub:
+      return a - b;
+    case FloatOperator::mul:
+      break;
+  }
+  return a * b;
+}
+
+template <class A, class B, class Y>
+void run(const FloatBinaryArgs& args) {
+  const A* a = static_cast<const A*>(args.a);
+  const B* b = static_cast<const B*>(args.b);
+  Y* y = static_cast<Y*>(args.y);
+  for (int64_t i = 0; i < args.count; ++i) {
+    const float real_a = static_cast<float>(a[i * args.a_step] - args.a_zero_point) * args.a_scale;
+    const float real_b = static_cast<float>(b[i * args.b_step] - args.b_zero_point) * args.b_scale;
+    y[i] = static_cast<Y>(quantize_outside(apply(args.op, real_a, real_b) / args.y_scale, args.range));
+  }
+}
+
+#define Q8_KERNEL(symbol, isa) {isa, #symbol, symbol},
+constexpr FloatBinaryKernel table[] = {
+#include "kernels/float_binary/kernels.inc"
+};
+#undef Q8_KERNEL
+
+}  // namespace
+
+void float_binary_reference(const FloatBinaryArgs& args) {
+  with_quantized_type(args.a_dtype, [&](auto a) {
+    with_quantized_type(args.b_dtype, [&](auto b) {
+      with_quantized_type(args.range.dtype, [&](auto y) { run<decltype(a), decltype(b), decltype(y)>(args); });
+    });
+  });
+}
+
+Q8_DEFINE_LOOKUP(float_binary, FloatBinaryKernel)
+
+}  // namespace q8

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The family quantize: real values become quantized ones.
+//
+//   v = f32(x / scale), NaN to the least value;  y = clamp(half_even(v saturated to [dmin - zp, dmax - zp]) + zp,
+//   qmin, qmax)
+//
+// Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
+//          scale and zero point for each.
+// Ranges   scale positive and finite; zero points within the dtype of y.
+// Aliasing none.
+// Source   ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel.h"
+#include "numerics/requantize.h"
+
+namespace q8 {
+
+struct QuantizeArgs {
+  const float* x;
+  void* y;
+  int64_t count;
+  const float* scale;
+  const int32_t* zero_point;
+  int64_t parameter_step;  // 0 or 1
+  QuantizedRange range;    // its zero_point is not used
+};
+
+using QuantizeKernel = Kernel<QuantizeArgs>;
+
+#define Q8_KERNEL(symbol, isa) void symbol(const QuantizeArgs& args);
+#include "kernels/quantize/kernels.inc"
+#undef Q8_KERNEL
+
+const QuantizeKernel& quantize_kernel(Isa isa);
+
+}  // namespace q8

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a real value becomes a quantized one: the only such place in scalar C++. Internal linkage, see rounding.h.
+#pragma once
+
+#include <cstdint>
+
+#include "base/dtype.h"
+#include "numerics/rounding.h"
+#include "numerics/wrap.h"
+
+namespace q8 {
+
+// What a quantized value must fulfil: dmin <= qmin <= qmax <= dmax and dmin <= zero_point <= dmax of its dtype.
+struct QuantizedRange {
+  int32_t zero_point;
+  int32_t qmin;  // bounds of the fused activation
+  int32_t qmax;
+  DType dtype;
+};
+
+static inline int32_t clamp(int32_t q, int32_t qmin, int32_t qmax) { return q < qmin ? qmin : q > qmax ? qmax : q; }
+
+// y = clamp(half_even(v saturated to [dmin - zp, dmax - zp]) + zp, qmin, qmax): the zero point is added to the integer.
+static inline int32_t quantize_outside(float v, const QuantizedRange& y) {
+  const float low = static_cast<float>(dtype_min(y.dtype) - y.zero_point);
+  const float high = static_cast<float>(dtype_max(y.dtype) - y.zero_point);
+  return clamp(half_even(saturate(v, low, high)) + y.zero_point, y.qmin, y.qmax);
+}
+
+// y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax): v contains the zero point, so it decides ties.
+static inline int32_t quantize_inside(float v, const QuantizedRange& y) {
+  const float low = static_cast<float>(dtype_min(y.dtype));
+  const float high = static_cast<float>(dtype_max(y.dtype));
+  return clamp(half_even(saturate(v, low, high)), y.qmin, y.qmax);
+}
+
+// As quantize_outside for values in the range of the dtype. Beyond, as a conversion to int32 on x86-64 followed by an
+// int32 addition: infinity and NaN become -2^31, the sum wraps; then int8 saturates at both ends, uint8 only above.
+static inline int32_t quantize_wrapping(float v, const QuantizedRange& y) {
+  const bool fits = v > -2147483648.0f && v < 2147483648.0f;  // false for a NaN
+  const bool has_fraction = v > -4194304.0f && v < 4194304.0f;
+  const int32_t rounded = !fits ? INT32_MIN : has_fraction ? half_even(v) : static_cast<int32_t>(v);
+  const int32_t q = wrap(int64_t{rounded} + y.zero_point);
+  const int32_t saturated = y.dtype == DType::s8 ? clamp(q, -128, 127) : (q < 255 ? q : 255) & 255;
+  return clamp(saturated, y.qmin, y.qmax);
+}
+
+// Turn an accumulator into a quantized value: v = f32(f32(acc) * scale), zero point outside.
+static inline int32_t requantize(int32_t acc, float scale, const QuantizedRange& y) {
+  return quantize_outside(static_cast<float>(acc) * scale, y);
+}
+
+}  // namespace q8

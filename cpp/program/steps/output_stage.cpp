@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to a tile of accumulators.
+#include "program/steps/output_stage.h"
+
+#include <cstring>
+
+#include "program/steps/units.h"
+
+namespace q8 {
+
+OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> scale_lengths,
+                         int64_t channels, Isa isa)
+    : dtype_(y.dtype), channels_(channels), requantize_(requantize_kernel(isa)), dequantize_(dequantize_kernel(isa)) {
+  if (dtype_ == DType::s32) return;
+  scale_ = reader.positive_f32_array("scale_bits", scale_lengths);
+  if (is_quantized(dtype_)) range_ = reader.range(dtype_);
+}
+
+size_t OutputStage::scratch_bytes(int64_t rows, int64_t columns) {
+  return round_up_to_64(static_cast<size_t>(checked_mul(rows, columns)) * sizeof(int32_t));
+}
+
+AccumulatorTile OutputStage::tile(int64_t row, int64_t column, int64_t columns, void* y, int32_t* kept,
+                                  void* scratch) const {
+  const int64_t position = row * channels_ + column;
+  if (kept != nullptr) return {kept + position, channels_};
+  if (dtype_ == DType::s32) return {static_cast<int32_t*>(y) + position, channels_};
+  return {static_cast<int32_t*>(scratch), columns};
+}
+
+void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows, int64_t column, int64_t columns,
+                         void* y) const {
+  const int64_t position = row * channels_ + column;
+  const int64_t scale_step = scale_.size() > 1 ? 1 : 0;
+  const float* scale = scale_.data() + column * scale_step;
+  if (is_quantized(dtype_)) {
+    requantize_.run({.acc = tile.acc,
+                     .acc_stride = tile.stride,
+                     .rows = rows,
+                     .channels = columns,
+                     .scale = scale,
+                     .scale_stride = scale_step,
+                     .range = range_,
+                     .y = static_cast<uint8_t*>(y) + position,
+                     .y_stride = channels_});
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r) {
+    const int32_t* acc = tile.acc + r * tile.stride;
+    if (dtype_ == DType::f32) {
+      dequantize_.run({.x = acc,
+                       .x_dtype = DType::s32,
+                       .y = static_cast<float*>(y) + position + r * channels_,
+                       .count = columns,
+                       .scale = scale,
+                       .zero_point = nullptr,
+                       .parameter_step = scale_step});
+    } else if (int32_t* to = static_cast<int32_t*>(y) + position + r * channels_; to != acc) {
+      std::memcpy(to, acc, static_cast<size_t>(columns) * sizeof(int32_t));
+    }
+  }
+}
+
+std::string OutputStage::kernels() const {
+  if (is_quantized(dtype_)) return text(" + ", requantize_.symbol);
+  return dtype_ == DType::f32 ? text(" + ", dequantize_.symbol) : "";
+}
+
+}  // namespace q8

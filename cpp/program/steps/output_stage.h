@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// What happens to a tile of accumulators: requantized, kept as int32, or scaled to float32; and recorded on request.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "kernels/dequantize/dequantize.h"
+#include "kernels/requantize/requantize.h"
+#include "program/step_reader.h"
+
+namespace q8 {
+
+// A place for accumulators[row][column].
+struct AccumulatorTile {
+  int32_t* acc;
+  int64_t stride;
+};
+
+class OutputStage {
+ public:
+  // Reads the fields of the output stage that the dtype of y asks for. y is seen as a matrix with `channels` columns.
+  OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> scale_lengths, int64_t channels,
+              Isa isa);
+
+  static size_t scratch_bytes(int64_t rows, int64_t columns);
+
+  // Where the compute kernel shall write the tile that begins at this row and column of y: the memory that keeps the
+  // accumulators if there is one, y itself if it is int32, else the scratch memory of the thread.
+  AccumulatorTile tile(int64_t row, int64_t column, int64_t columns, void* y, int32_t* kept, void* scratch) const;
+
+  // Turns the tile into elements of y.
+  void finish(const AccumulatorTile& tile, int64_t row, int64_t rows, int64_t column, int64_t columns, void* y) const;
+
+  // " + requantize_avx2", or nothing.
+  std::string kernels() const;
+
+ private:
+  DType dtype_;
+  int64_t channels_;
+  std::vector<float> scale_;
+  QuantizedRange range_{};
+  const RequantizeKernel& requantize_;
+  const DequantizeKernel& dequantize_;
+};
+
+}  // namespace q8

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed surface of the C++ core. Nothing is converted: another dtype or layout than the one asked for raises."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+
+class Error(RuntimeError):
+    """The core refuses: one sentence that says where, what was expected and what was found."""
+
+class Step(TypedDict):
+    """One step of docs/steps.md; a step of the kind "host" is not run by the core."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    params: Mapping[str, int | tuple[int, ...]]
+    arrays: Mapping[str, np.ndarray]
+
+class Executor:
+    """Runs a Program; docs/steps.md defines what every step writes."""
+
+    def __init__(
+        self,
+        buffers: Sequence[tuple[str, tuple[int, ...]]],
+        constants: Mapping[int, np.ndarray],
+        steps: Sequence[Step],
+        *,
+        isa: str,
+        threads: int,
+        keep: Sequence[int],
+        keep_accumulators: Sequence[int],
+        memory_limit: int,
+    ) -> None:
+        """Check everything, plan the memory, pack the constant weights.
+
+        Args:
+            buffers: dtype name and shape of each buffer.
+            constants: the content of constant buffers; copied.
+            steps: what to run, in this order.
+            isa: one of isas().
+            threads: at least 1; the result does not depend on it.
+            keep: buffers to be read after a run. Constants, buffers that no step of the core writes, and what host
+                steps read and write are kept anyway.
+            keep_accumulators: steps whose int32 accumulators are to be read after a run.
+            memory_limit: bytes for buffers, packed weights, kept accumulators and scratch memory.
+
+        Raises:
+            Error: something is not as docs/steps.md says, or the memory limit is exceeded.
+        """
+
+    def write(self, buffer: int, array: np.ndarray) -> None:
+        """Copy an array of exactly the dtype and shape of the buffer into it."""
+
+    def read(self, buffer: int) -> np.ndarray:
+        """A copy of a buffer that is kept."""
+
+    def run(self, begin: int, end: int) -> None:
+        """Run the steps [begin, end)."""
+
+    def accumulators(self, step: int) -> np.ndarray:
+        """A copy of the int32 accumulators of a step, in the shape and layout of its output."""
+
+    def kernels(self) -> list[str]:
+        """For each step, the symbols of its kernels."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of buffers, packed weights, kept accumulators and scratch memory."""
+
+def active_isa() -> str:
+    """The ISA that the environment variable Q8EMU_ISA forces, or else the best supported one.
+
+    Raises:
+        Error: the forced ISA is unknown or not supported; the sentence lists the supported ones.
+    """
+
+def build_info() -> dict[str, str | list[str]]:
+    """How the core was built, and which kernels it has and runs.
+
+    Keys: version, compiler, flags, build_type, isas_compiled, isas_supported, isa_active, kernels.
+    """
+
+def isas() -> list[str]:
+    """The ISAs of this build that this CPU supports, best first; "reference" is the last."""
+
+def requantize(
+    isa: str,
+    acc: np.ndarray,
+    scale_bits: np.ndarray,
+    zero_point: int,
+    qmin: int,
+    qmax: int,
+    dtype: str,
+) -> np.ndarray:
+    """Accumulators to quantized values, by the kernel of one ISA.
+
+    Args:
+        isa: one of isas().
+        acc: int32[R, C].
+        scale_bits: uint32[C] or uint32[1], the bits of positive finite float32.
+        zero_point: of the output, within its dtype.
+        qmin: least value of the result, within the dtype.
+        qmax: greatest value of the result, within the dtype.
+        dtype: int8 or uint8.
+    """

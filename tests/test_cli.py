@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: light to start, exit codes, one sentence for every problem, the JSON that scripts read."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from small_models import CHANNELS, Model, integer_conv, residual
+
+from q8emu import cli
+from q8emu.cli import exit_code
+from q8emu.datasets import cifar10
+from q8emu.errors import BadInput
+
+SPEC = ("--kernels", "spec")
+
+
+class Outcome:
+    """What a command left behind."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
+        self.code = exit_code([str(a) for a in arguments])
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """Stdout as the one JSON document that it has to be."""
+        found = json.loads(self.out)
+        assert isinstance(found, dict)
+        return found
+
+    def assert_sentence(self, *parts: str) -> None:
+        """Exit code 2, nothing on stdout, one line on stderr."""
+        assert self.code == 2, (self.code, self.err)
+        assert self.out == ""
+        assert self.err.startswith("q8emu: ")
+        assert self.err.count("\n") == 1, self.err
+        assert "Traceback" not in self.err
+        for part in parts:
+            assert part in self.err
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The residual network with an open batch."""
+    return residual(tmp_path_factory.mktemp("models") / "m.onnx")
+
+
+@pytest.fixture(scope="module")
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A convolution and a float Erf behind it; the batch is fixed to 2."""
+    made = Model()
+    y = made.quantize(made.conv(made.quantize("x", "x_q", 0.02), "conv", 3), "conv_q", 0.02)
+    made.add("Erf", [y], "y")
+    return made.save(tmp_path_factory.mktemp("hosted") / "m.onnx", [2, 3, 8, 8], [2, CHANNELS, 8, 8])
+
+
+def fresh(*code: str) -> subprocess.CompletedProcess[str]:
+    """A Python of its own."""
+    return subprocess.run([sys.executable, "-c", "\n".join(code)], capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_starts_without_heavy_imports() -> None:
+    """So that --help answers at once."""
+    heavy = ("numpy", "onnx", "onnxruntime", "rich.console")
+    found = fresh("import sys", "import q8emu.cli", f"print([m for m in {heavy} if m in sys.modules])")
+    assert found.stdout == "[]\n", found.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["verify"], ["run"], ["inspect"], ["data"], ["data", "cifar10"]])
+def test_help_is_there_for_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """And costs nothing."""
+    outcome = Outcome(capsys, *arguments, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Usage: q8emu" in outcome.out
+
+
+def test_the_help_of_verify_states_who_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    """The rule behind the exit code."""
+    words = " ".join(Outcome(capsys, "verify", "--help").out.split())
+    assert "The exit code follows the oracle that the numerics profile promises" in words
+    for option in ("--inputs", "--random", "--seed", "--cifar10", "--numerics", "--against", "--json", "--kernels"):
+        assert option in words
+
+
+def test_a_holding_comparison_exits_0_and_shows_everything(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Settings first, then the table in graph order, then the verdicts; no colours in a pipe."""
+    outcome = Outcome(capsys, "verify", model, *SPEC, "--random", 3, "--seed", 5)
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "\x1b" not in outcome.out
+    marks = ["settings", "random, seed 5", "fingerprint", "model sha256", "oracle ort", "tensors in graph order"]
+    marks += ["float islands: 0", "verdicts", "The exit code follows", "verdict: holds (decided by ort)"]
+    places = [outcome.out.index(mark) for mark in marks]
+    assert places == sorted(places)
+    rows = [outcome.out.index(f"\n{name} ") for name in ("x_q", "stem_q", "branch_q", "sum_q", "pool_q", "y")]
+    assert rows == sorted(rows)
+
+
+def test_verify_json_has_the_whole_schema(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And stdout holds nothing else."""
+    outcome = Outcome(capsys, "verify", model, *SPEC, "--random", 3, "--json")
+    found = outcome.json
+    assert (outcome.code, found["exit_code"], found["holds"], found["verdict"]) == (0, 0, True, "holds")
+    assert found["schema"] == "q8emu.verify/1"
+    assert found["deciding"] == ["ort"]
+    assert found["samples"] == 3
+    assert set(found) >= {"rule", "settings", "fingerprint", "host_nodes", "notes", "tensors", "oracles"}
+    assert found["fingerprint"]["model sha256"] == hashlib.sha256(model.read_bytes()).hexdigest()
+    assert set(found["fingerprint"]) >= {"q8emu", "kernels", "python", "cpu", "input sha256", "program sha256"}
+    assert [o["oracle"] for o in found["oracles"]] == ["ort", "ort-default", "ort-unfused", "onnx-reference"]
+    stem = next(row for row in found["tensors"] if row["tensor"] == "stem_q")
+    assert (stem["operator"], stem["dtype"], stem["shape"]) == ("Conv", "int8", ["N", CHANNELS, 8, 8])
+    assert stem["oracles"]["ort"]["elements"] == 3 * CHANNELS * 64
+    assert stem["oracles"]["ort"]["differing"] == 0
+    assert stem["oracles"]["ort-unfused"]["float"] == "Conv"
+
+
+def test_against_takes_repeats_and_lists_and_all_named_decide(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the order in which they are named."""
+    arguments = ["verify", model, *SPEC, "--random", 1, "--json", "--against", "onnx-reference,ort-unfused"]
+    found = Outcome(capsys, *arguments, "--against", "ort").json
+    assert found["deciding"] == ["onnx-reference", "ort-unfused", "ort"]
+
+
+def test_the_slow_oracle_sees_the_first_inputs_only(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the report says so."""
+    arguments = ["verify", model, *SPEC, "--random", 7, "--reference-limit", 2, "--batch", 3]
+    found = Outcome(capsys, *arguments, "--json", "--against", "ort,onnx-reference").json
+    assert {o["oracle"]: o["samples"] for o in found["oracles"]} == {"ort": 7, "onnx-reference": 2}
+    assert "first 2 inputs" in found["settings"]["limit"]
+
+
+def test_the_batch_does_not_change_a_bit(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Seven inputs by ones, threes and all at once."""
+    written = []
+    for batch in (1, 3, 7):
+        out = tmp_path / f"{batch}.npz"
+        assert (
+            Outcome(capsys, "run", model, *SPEC, "--random", 7, "--batch", batch, "-o", out, "--all-tensors").code == 0
+        )
+        with np.load(out) as file:
+            written.append({name: file[name] for name in file.files})
+    for other in written[1:]:
+        assert list(other) == list(written[0])
+        assert all(np.array_equal(other[name], written[0][name]) for name in other)
+
+
+def broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the emulator's Add wrong in one place."""
+    from q8emu.emulator import Batch
+
+    run = Batch.run
+
+    def wrong(self: Batch, substitute: Any = None) -> Any:
+        trace = run(self, substitute)
+        trace.tensors["sum_q"][-1, 1, 2, 3] ^= 1
+        return trace
+
+    monkeypatch.setattr(Batch, "run", wrong)
+
+
+def test_a_difference_exits_1_and_is_located(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The tensor, the input, the coordinates, both values."""
+    broken(monkeypatch)
+    outcome = Outcome(capsys, "verify", model, *SPEC, "--random", 4, "--batch", 4, "--against", "ort")
+    assert outcome.code == 1
+    assert "first divergence from ort" in outcome.out
+    assert "tensor 'sum_q' (Add), input 3, at [3, 1, 2, 3]:" in outcome.out
+    assert "verdict: differs (decided by ort)" in outcome.out
+
+
+def test_an_oracle_that_fails_gives_no_verdict(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 if it decides; the others are still reported."""
+    from q8emu.backends.onnxruntime import OnnxRuntime
+
+    monkeypatch.setattr(OnnxRuntime, "why_unavailable", lambda self: f"oracle '{self.name}' is not here")
+    outcome = Outcome(capsys, "verify", model, *SPEC, "--random", 1, "--json")
+    assert (outcome.code, outcome.json["verdict"]) == (2, "no verdict")
+    ort = outcome.json["oracles"][0]
+    assert (ort["verdict"], ort["sentence"]) == ("no verdict", "oracle 'ort' is not here")
+    assert outcome.json["oracles"][3]["verdict"] != "no verdict"
+
+
+def test_host_nodes_are_named_and_refused_on_request(hosted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Never a silent way out."""
+    outcome = Outcome(capsys, "verify", hosted, *SPEC, "--random", 4, "--json")
+    assert outcome.code == 0, outcome.out
+    assert outcome.json["host_nodes"] == [{"node": "y", "operator": "Erf"}]
+    for command in (["verify", *SPEC, "--random", 2], ["run", *SPEC, "--random", 2], ["inspect"]):
+        Outcome(capsys, command[0], hosted, *command[1:], "--no-host").assert_sentence("Erf 'y'", "--no-host")
+
+
+def test_a_fixed_batch_takes_multiples_only(hosted: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Four inputs are two runs; three are none."""
+    found = Outcome(capsys, "verify", hosted, *SPEC, "--random", 4, "--json").json
+    assert found["samples"] == 4
+    assert found["tensors"][0]["shape"][0] == 2
+    Outcome(capsys, "verify", hosted, "--random", 3).assert_sentence("--random 3", "multiple")
+    Outcome(capsys, "verify", hosted, "--batch", 4).assert_sentence("--batch 4", "fixes its batch to 2")
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 3, 8, 8), np.float32))
+    Outcome(capsys, "verify", hosted, *SPEC, "--inputs", tmp_path / "x.npz").assert_sentence(
+        "3 samples", "multiple of 2"
+    )
+
+
+def test_run_writes_what_was_asked_for(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outputs always, tensors by name, accumulators by node; settings go to stderr."""
+    out = tmp_path / "out.npz"
+    outcome = Outcome(
+        capsys, "run", model, *SPEC, "--random", 3, "-o", out, "--tensor", "sum_q,stem_q", "--accumulators"
+    )
+    assert outcome.code == 0, outcome.err
+    assert "random, seed 0" in outcome.err
+    with np.load(out) as file:
+        assert set(file.files) >= {"y", "sum_q", "stem_q", "accumulator:stem"}
+        assert (file["sum_q"].dtype, file["sum_q"].shape) == (np.int8, (3, CHANNELS, 8, 8))
+        assert file["accumulator:stem"].dtype == np.int32
+    found = Outcome(capsys, "run", model, *SPEC, "--random", 1, "-o", out, "--json").json
+    assert found["written"] == {"y": f"float32[1, {CHANNELS}, 1, 1]"}
+    Outcome(capsys, "run", model, *SPEC, "-o", out, "--tensor", "stem").assert_sentence("'stem'", "'stem_q'")
+    Outcome(capsys, "run", model, *SPEC, "-o", tmp_path / "no" / "o.npz").assert_sentence("cannot write")
+
+
+def test_inspect_lists_nodes_with_their_parameters(hosted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As text and as JSON."""
+    text = Outcome(capsys, "inspect", hosted)
+    assert text.code == 0
+    assert "scale 0.02 zero_point 0" in text.out
+    assert "host, float" in text.out
+    found = Outcome(capsys, "inspect", hosted, "--json").json
+    assert found["schema"] == "q8emu.inspect/1"
+    assert found["coverage"]["host"] == 1
+    conv = next(node for node in found["nodes"] if node["operator"] == "Conv")
+    assert (conv["runs"], "conv2d" in conv["steps"]) == ("integer", True)
+    assert conv["inputs"][0]["quantization"]["zero_point"] == [0]
+    assert conv["outputs"][0]["tensor"] == "conv_q"
+    assert len(found["program_sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["--numerics", "orr"], ["'orr'", "ort"]),
+        (["--against", "ort-fused"], ["'ort-fused'", "ort-unfused"]),
+        (["--kernels", "avx9"], ["'avx9'"]),
+        (["--bias", "maybe"], ["'maybe'", "rescaled"]),
+        (["--inputs", "nowhere.npz"], ["'nowhere.npz'", ".npz"]),
+        (["--random", "1", "--cifar10", "1"], ["--random and --cifar10"]),
+        (["--random", "0"], ["--random 0"]),
+        (["--cifar10", "1"], ["[N, 3, 32, 32]", "float32[N, 3, 8, 8]"]),
+    ],
+)
+def test_a_bad_option_is_one_sentence(
+    arguments: list[str], parts: list[str], model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and what would be right."""
+    if "avx9" in arguments:
+        pytest.importorskip("q8emu._core", reason="the extension is not built")
+    Outcome(capsys, "verify", model, *arguments).assert_sentence(*parts)
+
+
+@pytest.mark.parametrize("arguments", [["verify", "--nonsense"], ["nonsense"], ["verify", "--random", "many"]])
+def test_usage_problems_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """On stderr, without a traceback."""
+    outcome = Outcome(capsys, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "Traceback" not in outcome.err
+
+
+def test_bad_model_files_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Absent, random bytes, a folder."""
+    (tmp_path / "bytes.onnx").write_bytes(os.urandom(100))
+    for name in ("absent.onnx", "bytes.onnx", ""):
+        for command in ("verify", "run", "inspect"):
+            Outcome(capsys, command, tmp_path / name).assert_sentence()
+
+
+X = np.zeros((2, 3, 8, 8), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "parts"),
+    [
+        ({"z": X}, ["'x' float32[N, 3, 8, 8]", "'z'"]),
+        ({"x": X, "z": X}, ["'x' float32[N, 3, 8, 8]", "'z'"]),
+        ({"x": X.astype(np.float64)}, ["must be float32[N, 3, 8, 8]", "float64[2, 3, 8, 8]"]),
+        ({"x": X.astype(">f4")}, [">f4"]),
+        ({"x": X[:, :1]}, ["float32[2, 1, 8, 8]"]),
+        ({"x": X[0]}, ["float32[3, 8, 8]"]),
+        ({"x": X[:0]}, ["float32[0, 3, 8, 8]"]),
+        ({"x": np.array([None])}, ["objects"]),
+    ],
+)
+def test_wrong_npz_content_is_one_sentence(
+    arrays: dict[str, np.ndarray], parts: list[str], model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names, dtypes, shapes: what is expected and what was found."""
+    np.savez(tmp_path / "x.npz", allow_pickle=True, **arrays)
+    Outcome(capsys, "verify", model, *SPEC, "--inputs", tmp_path / "x.npz").assert_sentence(*parts)
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    """An npy header that claims a shape, without the data."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def test_damaged_npz_files_are_one_sentence(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is allocated for what a header only claims."""
+    good = io.BytesIO()
+    np.savez(good, x=X)
+    cases = {"bytes": os.urandom(64), "cut": good.getvalue()[:700], "empty": b""}
+    for name, content in (
+        ("claim", header_of((2**30, 3, 8, 8))),
+        ("noheader", b"hello"),
+        ("negative", header_of((-2, 3, 8, 8))),
+    ):
+        stream = io.BytesIO()
+        with zipfile.ZipFile(stream, "w") as archive:
+            archive.writestr("x.npy", content)
+        cases[name] = stream.getvalue()
+    for name, content in cases.items():
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(content)
+        Outcome(capsys, "verify", model, "--inputs", path).assert_sentence(f"{name}.npz")
+
+
+def test_problems_nobody_expected_are_still_a_sentence(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the way to the traceback."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("q8emu.verify.open_model", fail)
+    Outcome(capsys, "verify", model).assert_sentence("ZeroDivisionError", "oops", "report", cli.TRACEBACK)
+    monkeypatch.setenv(cli.TRACEBACK, "1")
+    assert "Traceback" in Outcome(capsys, "verify", model).err
+
+
+def test_an_interrupt_exits_130(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a shell expects."""
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("q8emu.verify.open_model", interrupt)
+    outcome = Outcome(capsys, "verify", model)
+    assert (outcome.code, outcome.err.count("Traceback")) == (130, 0)
+
+
+def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The entry point of the q8emu command."""
+    monkeypatch.setattr(sys, "argv", ["q8emu", "verify", "--nonsense"])
+    with pytest.raises(SystemExit) as found:
+        cli.main()
+    assert found.value.code == 2
+
+
+def test_random_inputs_reach_every_code_and_beyond(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Saturation on both ends included; the same seed gives the same inputs."""
+    hashes = []
+    for seed in (1, 1, 2):
+        found = Outcome(
+            capsys, "verify", model, *SPEC, "--random", 16, "--seed", seed, "--json", "--against", "ort"
+        ).json
+        hashes.append(found["fingerprint"]["input sha256"])
+    assert hashes[0] == hashes[1] != hashes[2]
+    Outcome(capsys, "run", model, *SPEC, "--random", 16, "-o", tmp_path / "o.npz", "--tensor", "x_q")
+    with np.load(tmp_path / "o.npz") as file:
+        codes, counts = np.unique(file["x_q"], return_counts=True)
+    assert len(codes) == 256
+    assert min(counts[0], counts[-1]) > 3 * np.median(counts), "the ends collect what saturates"
+
+
+def fake_cifar10(folder: Path) -> Path:
+    """Test images with known pixels, in the official layout."""
+    rows = np.zeros((10_000, 3073), np.uint8)
+    rows[:, 0], rows[0, 1], rows[0, 1025], rows[1, 3072] = 7, 11, 22, 33
+    folder.mkdir(parents=True)
+    rows.tofile(folder / "test_batch.bin")
+    return folder
+
+
+def test_cifar10_reads_the_official_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planes of red, green and blue; found through the option, the environment, and one folder up."""
+    folder = fake_cifar10(tmp_path / cifar10.FOLDER)
+    images, labels = cifar10.test_images(folder)
+    assert (images.shape, labels.shape, int(labels[0])) == ((10_000, 3, 32, 32), (10_000,), 7)
+    assert (images[0, 0, 0, 0], images[0, 1, 0, 0], images[1, 2, 31, 31]) == (11, 22, 33)
+    monkeypatch.setenv(cifar10.VARIABLE, str(tmp_path))
+    assert cifar10.find(None) == folder
+    (folder / "test_batch.bin").write_bytes(b"short")
+    with pytest.raises(BadInput, match="5 bytes, expected 30,730,000"):
+        cifar10.test_images(folder)
+    monkeypatch.delenv(cifar10.VARIABLE)
+    with pytest.raises(BadInput, match="q8emu data cifar10 --fetch"):
+        cifar10.find(None)
+
+
+def test_cifar10_pixels_are_raw_in_the_layout_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """NCHW and NHWC give the same pixels, 0..255."""
+    folder = fake_cifar10(tmp_path / "c")
+    for shape, out in (((1, 3, 32, 32), "nchw"), ((1, 32, 32, 3), "nhwc")):
+        made = Model("uint8")
+        y = made.quantize("x", "x_q", 1.0)
+        made.nodes[-1].output[0] = "y" if y else ""
+        made.nodes[0].input[2] = made.nodes[1].input[2] = made.constant("zero", np.array(0, np.uint8))
+        path = made.save(tmp_path / f"{out}.onnx", shape, shape)
+        npz = tmp_path / f"{out}.npz"
+        outcome = Outcome(capsys, "run", path, *SPEC, "--cifar10", 2, "--data", folder, "--tensor", "x_q", "-o", npz)
+        assert outcome.code == 0, outcome.err
+        with np.load(npz) as file:
+            found = file["x_q"] if out == "nchw" else file["x_q"].transpose(0, 3, 1, 2)
+        assert (found[0, 0, 0, 0], found[0, 1, 0, 0], found[1, 2, 31, 31]) == (11, 22, 33)
+    Outcome(capsys, "run", path, "--cifar10", 20_000, "--data", folder).assert_sentence("1 to 10000")
+
+
+def test_data_checks_files_by_their_md5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 1 when something is missing or differs."""
+    folder = fake_cifar10(tmp_path / "c")
+    outcome = Outcome(capsys, "data", "cifar10", "--folder", folder, "--json")
+    assert outcome.code == 1
+    assert outcome.json["files"]["test_batch.bin"] == "differs"
+    assert outcome.json["files"]["data_batch_1.bin"] == "missing"
+    Outcome(capsys, "data", "cifar10", "--folder", tmp_path / "none").assert_sentence("--fetch")
+    Outcome(capsys, "data", "cifar10", "--fetch").assert_sentence("--folder DIR")
+
+
+def archive_with(*members: tuple[str, bytes]) -> bytes:
+    """A tar.gz."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("data_batch_1.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
+    return stream.getvalue()
+
+
+def test_fetching_checks_the_archive_and_no_path_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only known names are written, under those names; a wrong archive is not unpacked at all."""
+    content = archive_with(("../../test_batch.bin", b"images"), ("/etc/evil", b"x"), ("../evil.bin", b"x"))
+
+    class Answer(io.BytesIO):
+        def __init__(self, data: bytes) -> None:
+            super().__init__(data)
+            self.headers = {"Content-Length": str(len(data))}
+
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Answer(content))
+    with pytest.raises(BadInput, match="MD5"):
+        cifar10.fetch(tmp_path / "wrong")
+    assert not list((tmp_path / "wrong" / cifar10.FOLDER).iterdir())
+    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", hashlib.md5(content, usedforsecurity=False).hexdigest())
+    target = cifar10.fetch(tmp_path / "deep" / "right")
+    assert [(file.name, file.read_bytes()) for file in target.iterdir()] == [("test_batch.bin", b"images")]
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["test_batch.bin"]
+
+
+def test_a_model_without_inputs_named_gets_random_ones(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And the report says which."""
+    found = Outcome(capsys, "verify", model, *SPEC, "--json", "--against", "ort").json
+    assert found["settings"]["inputs"] == "8, random, seed 0"
+
+
+def test_quantized_inputs_and_outputs_of_the_model_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An int8 graph input is given, not computed, so there is nothing to compare; an int8 output is a row once."""
+    path = integer_conv(tmp_path / "m.onnx")
+    outcome = Outcome(capsys, "verify", path, *SPEC, "--random", 3, "--json")
+    assert outcome.code == 0, outcome.out
+    assert [row["tensor"] for row in outcome.json["tensors"]] == ["y"]
+    assert {oracle["verdict"] for oracle in outcome.json["oracles"]} == {"exact"}
+
+
+def test_the_packaged_model_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """The main job: q8emu verify, with nothing else."""
+    pytest.importorskip("q8emu._core", reason="the extension is not built")
+    outcome = Outcome(capsys, "verify", "--json")
+    assert outcome.code == 0, outcome.err
+    ort = outcome.json["oracles"][0]
+    assert (ort["oracle"], ort["verdict"]) == ("ort", "exact")
+    assert outcome.json["settings"]["inputs"].endswith("packaged with q8emu")
+
+
+def test_small_models_are_legal_onnx(model: Path, hosted: Path) -> None:
+    """Or the tests above test nothing."""
+    for path in (model, hosted):
+        onnx.checker.check_model(onnx.load(path), full_check=True)
