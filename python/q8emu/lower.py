@@ -94,7 +94,7 @@ class Lowering:
         self.steps: list[Step] = []
         self.ports: dict[str, Port] = {}
         self.places: dict[str, dict[Perm, int]] = {}  # tensor → layout → buffer
-        self.node = Node("", "graph input", (), ())
+        self.node = Node("", "", (), ())
 
     # Buffers and steps
 
@@ -106,7 +106,7 @@ class Lowering:
     def constant(self, array: np.ndarray) -> int:
         """A new constant buffer."""
         index = self.new(str(array.dtype), array.shape)
-        self.constants[index] = np.ascontiguousarray(array)
+        self.constants[index] = np.array(array, order="C")
         return index
 
     def add(

@@ -124,7 +124,7 @@ class Runner:
                     f"Host step '{step.node}' gave {array.dtype}{list(array.shape)}; expected "
                     f"{expected.dtype}{list(expected.shape)}."
                 )
-            self.core.write(buffer, np.ascontiguousarray(array))
+            self.core.write(buffer, np.array(array, order="C"))
 
     def _write(self, port: Port, array: np.ndarray) -> None:
         stored = port.store(np.asarray(array))
@@ -175,7 +175,7 @@ class _Core:
         from q8emu import _core
 
         program = runner.program
-        steps = [
+        steps: list[_core.Step] = [
             {
                 "kind": s.kind,
                 "inputs": s.inputs,

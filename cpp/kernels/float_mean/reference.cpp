@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernel of the family float_mean, and the table of the family.
-#include "kernels/float_mean/float_mean.h"
-
 #include <algorithm>
 
+#include "kernels/float_mean/float_mean.h"
 #include "kernels/lookup.h"
 #include "kernels/with_type.h"
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from q8emu.canonical.bias import BIAS_READINGS
-from q8emu.canonical.builder import Builder
+from q8emu.canonical.builder import INTERNAL, Builder
 from q8emu.canonical.qdq import QDQ_OPERATORS, absorb, dequantize_linear, quantize_linear
 from q8emu.canonical.qoperator import QOPERATORS, integer_operator, qoperator
-from q8emu.errors import BadInput, UnsupportedOperator
+from q8emu.errors import BadInput, BadModel, UnsupportedOperator
 from q8emu.graph import Graph, Node
 from q8emu.ops import INTEGER_OPERATORS
 
@@ -33,10 +33,13 @@ def canonicalize(graph: Graph, *, bias: str = "auto") -> Graph:
     """
     if bias not in BIAS_READINGS:
         raise BadInput(f"The bias can be read {', '.join(BIAS_READINGS)}; '{bias}' is none of these.")
+    reserved = next((n for n in graph.tensors if n.startswith(INTERNAL)), None)
+    if reserved is not None:
+        raise BadModel(f"Tensor '{reserved}' has a name that begins with '{INTERNAL}', which q8emu keeps for its own.")
     builder = Builder(graph, bias)
     for node in graph.nodes:
         if node.name not in builder.absorbed:
-            _rewrite(node, builder)
+            _checked(node, builder)
     for name in graph.outputs:
         builder.real(name)
     result = Graph(
@@ -54,6 +57,21 @@ def canonicalize(graph: Graph, *, bias: str = "auto") -> Graph:
             "with onnxruntime.quantization.quantize_static."
         )
     return result
+
+
+def _checked(node: Node, builder: Builder) -> None:
+    """Rewrite one node of an untrusted file: whatever its attributes and operands are, a failure names the node.
+
+    Raises:
+        BadModel: an attribute or operand is of another kind than the operator's.
+    """
+    try:
+        _rewrite(node, builder)
+    except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise BadModel(
+            f"{node.where()} has an attribute or operand that is not of the operator's kind "
+            f"({type(error).__name__}: {error}); expected a legal node."
+        ) from error
 
 
 def _rewrite(node: Node, builder: Builder) -> None:

@@ -69,7 +69,7 @@ class Builder:
             self.constants[name].dtype == value.dtype and np.array_equal(self.constants[name], value)
         ):
             name += "'"
-        self.constants[name] = np.ascontiguousarray(value)
+        self.constants[name] = np.array(value, order="C")
         self.tensors[name] = TensorInfo(name, str(value.dtype), value.shape)
         return name
 

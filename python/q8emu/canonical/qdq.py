@@ -170,8 +170,7 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
         return False
     if not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):
         return False
-    channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
-    bias = _bias(node, x_params, w_params, channels, builder) if node.input(2) else ""
+    bias = _bias(node, x_params, w_params, builder) if node.input(2) else ""
     if bias is None:
         return False
     sink = find_sink(node.outputs[0], None, builder)
@@ -186,9 +185,10 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     return True
 
 
-def _bias(node: Node, x: QuantParams, w: QuantParams, channels: int, builder: Builder) -> str | None:
+def _bias(node: Node, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
     """Name of the int32 bias constant, None when the bias is not a constant."""
     name = node.inputs[2]
+    channels = builder.shape(node.outputs[0])[1]  # of a Conv and of a Gemm
     scale = accumulator_scale(x, w, channels)
     known = builder.dequantized.get(name)
     if known is None:

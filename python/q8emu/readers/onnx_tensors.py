@@ -42,7 +42,7 @@ def read_tensor(tensor: TensorProto, where: str, folder: Path | None) -> np.ndar
     if tensor.data_location == TensorProto.EXTERNAL:
         tensor = _with_external_data(tensor, where, folder, prod(shape) * np.dtype(dtype).itemsize)
     try:
-        return np.ascontiguousarray(numpy_helper.to_array(tensor)).reshape(shape)
+        return np.array(numpy_helper.to_array(tensor), order="C").reshape(shape)
     except Exception as error:  # whatever the decoder meets in damaged data
         raise BadModel(f"The model's {where} holds data that do not fit shape {list(shape)} of {dtype}.") from error
 

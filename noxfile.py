@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tasks of the project: `nox -l` lists them, `nox` runs tests and lint, `nox -s NAME` one of them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2"
+nox.options.sessions = ["tests", "lint"]
+
+CPP = [str(p) for folder in ("cpp", "tests/cpp") for p in sorted(Path(folder).rglob("*")) if p.suffix in (".cpp", ".h")]
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite; arguments after -- go to pytest."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Linters, formats, spelling, generated tables, types, the stub of the extension."""
+    session.install(".[test,dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("clang-format", "--dry-run", "-Werror", *CPP, silent=True)
+    session.run("codespell")
+    session.run("python", "docs/generate.py", "--check")
+    _types(session)
+
+
+@nox.session
+def mypy(session: nox.Session) -> None:
+    """The types alone, in strict mode, and the stub of the extension against the extension."""
+    session.install(".[test,dev]")
+    _types(session)
+
+
+def _types(session: nox.Session) -> None:
+    session.run("mypy")
+    session.run("python", "-m", "mypy.stubtest", "q8emu._core", "--mypy-config-file", "pyproject.toml")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Rewrite the generated tables, then run everything that the documents show."""
+    session.install(".[test]")
+    session.run("python", "docs/generate.py", "--write")
+    session.run("pytest", "tests/test_docs.py", *session.posargs)
+
+
+@nox.session
+def sanitize(session: nox.Session) -> None:
+    """The core, without Python, under the address and undefined behaviour sanitizers."""
+    session.install("cmake>=3.24", "ninja>=1.11")
+    session.run("cmake", "--preset", "asan-ubsan")
+    session.run("cmake", "--build", "--preset", "asan-ubsan")
+    session.run("ctest", "--preset", "asan-ubsan")
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """A hundred thousand random graphs: spec = reference = SIMD = ONNX Runtime. Takes hours."""
+    session.install(".[test]")
+    examples = os.environ.get("Q8EMU_FUZZ_EXAMPLES", "100000")
+    session.run("pytest", "tests/test_fuzz.py", "-s", *session.posargs, env={"Q8EMU_FUZZ_EXAMPLES": examples})
+
+
+@nox.session(default=False)
+def mutate(session: nox.Session) -> None:
+    """Ten thousand damaged model files through `q8emu verify`."""
+    session.install(".[test]")
+    files = os.environ.get("Q8EMU_MUTATIONS", "10000")
+    session.run("pytest", "tests/test_mutations.py", "-s", *session.posargs, env={"Q8EMU_MUTATIONS": files})
+
+
+@nox.session(default=False)
+def conformance_resnet8(session: nox.Session) -> None:
+    """The eight ResNet8 models: all tensors of 1,000 CIFAR-10 images, the outputs of 10,000. Needs Q8EMU_DATA."""
+    session.install(".[test]")
+    session.run("python", "tests/conformance_resnet8.py", *session.posargs)
+
+
+@nox.session(default=False)
+def isa(session: nox.Session) -> None:
+    """The whole suite once for every ISA that this CPU supports."""
+    session.install(".[test]")
+    listed = session.run("python", "-c", "from q8emu import _core; print(*_core.isas())", silent=True)
+    for name in str(listed).split():
+        session.log(f"Q8EMU_ISA={name}")
+        session.run("pytest", *session.posargs, env={"Q8EMU_ISA": name})
