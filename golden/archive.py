@@ -19,7 +19,7 @@ def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), (1, 0), allow_pickle=False)
+            np.lib.format.write_array(member, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", DATE)
             info.compress_type, info.create_system, info.external_attr = zipfile.ZIP_DEFLATED, 3, 0o644 << 16
             archive.writestr(info, member.getvalue(), compresslevel=9)

@@ -8,7 +8,7 @@ use the operator. Every name begins with the branch's.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,7 @@ class Model:
         self.outputs: list[onnx.ValueInfoProto] = []
 
     def constant(self, name: str, array: np.ndarray) -> str:
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
         return name
 
     def feed(self, name: str, array: np.ndarray) -> str:
@@ -85,10 +85,11 @@ class Model:
     def params(self, name: str, quant: Quant) -> list[str]:
         """The names of a scale and a zero point."""
         scale = self.constant(f"{name}_scale", np.array(quant.scale, np.float32))
-        return [scale, self.constant(f"{name}_zero_point", np.array(quant.zero_point, quant.dtype))]
+        points = np.broadcast_to(np.array(quant.zero_point, quant.dtype), np.shape(quant.scale))
+        return [scale, self.constant(f"{name}_zero_point", points)]
 
     def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attrs: Any) -> None:
-        name = f"{outputs[0].partition('.')[0]}.{op}"
+        name = f"{outputs[0]}.{op}"
         self.nodes.append(helper.make_node(op, list(inputs), list(outputs), name, domain=domain, **attrs))
 
     def show(self, name: str, dtype: str) -> str:
@@ -108,7 +109,7 @@ class Model:
         self.node("QuantizeLinear", [real, *self.params(name, quant)], [self.show(name, quant.dtype)])
 
     def proto(self) -> onnx.ModelProto:
-        """The model, checked; the shapes of the outputs are left to inference."""
+        """The model without the shapes of its outputs."""
         inputs = [
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in self.feeds.items()
@@ -117,9 +118,21 @@ class Model:
         if any(node.domain == MICROSOFT for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
         graph = helper.make_graph(self.nodes, self.operator, inputs, self.outputs, self.constants)
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="q8emu")
-        checker.check_model(model)
-        return model
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="q8emu")
+
+
+def with_shapes(model: onnx.ModelProto, results: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """A copy whose outputs have the shapes of the results, checked against the onnx package's own inference."""
+    outputs = [
+        helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, results[value.name].shape)
+        for value in model.graph.output
+    ]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.ClearField("output")
+    copy.graph.output.extend(outputs)
+    checker.check_model(copy, full_check=True)
+    return copy
 
 
 def qdq(

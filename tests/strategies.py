@@ -52,7 +52,7 @@ BAG = tuple(name for name, (_, weight) in OPERATORS.items() for _ in range(weigh
 def shape_for(c: Chooser, kind: str) -> tuple[int, ...]:
     """Shape of a model's first input."""
     if kind == MATRIX:
-        return (c.integer(1, 5), c.pick(1, 2, 3, 8, 16, 17, 33, 64))
+        return (1, 700) if c.chance(5) else (c.integer(1, 5), c.pick(1, 2, 3, 8, 16, 17, 33, 64))
     if kind == ANY and c.chance(60):
         return tuple(c.pick(1, 2, 3, 4, 5, 16) for _ in range(c.integer(1, 4)))
     batch, channels = c.integer(1, 3), c.pick(1, 2, 3, 4, 8, 16, 17)

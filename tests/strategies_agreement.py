@@ -82,6 +82,8 @@ def same(case: Case, one: str, found: Trace, other: str, expected: Trace) -> Non
 
 def equal(case: Case, where: str, one: str, found: np.ndarray, other: str, expected: np.ndarray) -> None:
     """Two arrays are equal bit for bit (one NaN is as good as another)."""
+    if other == "ort" and found.shape == () and expected.shape == (1,):
+        expected = expected.reshape(())  # what its QLinearAdd and QLinearMul make of two scalars
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape), (
         f"{case!r}: {where} is {found.dtype}{list(found.shape)} for {one}, "
         f"{expected.dtype}{list(expected.shape)} for {other}"

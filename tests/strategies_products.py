@@ -178,7 +178,7 @@ def gemm(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     depth = x.shape[0] if transposed else x.shape[1]
     trans_b = int(c.chance(50))
     w = weights(b, (columns, depth) if trans_b else (depth, columns), 0 if trans_b else 1, x.dtype)
-    bias = bias_values(c, columns) if c.chance(60) else None
+    bias = bias_values(c, columns) if b.opset < 11 or c.chance(60) else None
     alpha = c.pick(*[None] * 8, 0.5, 1.7)
     product = np.asarray(np.float32(alpha or 1.0) * x.scale * w.scale, np.float32)
     attrs = {"transA": transposed or None, "transB": trans_b or None, "alpha": alpha}
@@ -220,9 +220,7 @@ def integer_product(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     is_conv = len(x.shape) in (3, 4) and c.chance(50)
     source, point, dtype = x.name, x.zero_point, x.dtype
     zero_points = [b.constant("zero_point", point, dtype) if point or c.chance(50) else ""]
-    if is_conv and dtype == "int8" or c.chance(30):
-        if b.opset < 11:
-            return []
+    if b.opset >= 11 and ((is_conv and dtype == "int8") or c.chance(30)):
         source, _, zero = b.node("DynamicQuantizeLinear", [b.real(x)], 3)
         b.operators.append("DynamicQuantizeLinear")
         zero_points, dtype = [zero], "uint8"

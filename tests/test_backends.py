@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from small_models import CHANNELS, Model, chain, residual
 
 from q8emu.backends import BACKENDS, backend, tapping
 from q8emu.backends import onnxruntime as ort_module
 from q8emu.backends.cpu import Cpu, parse_cpuinfo, this_cpu
+from q8emu.backends.executed import Executed
 from q8emu.errors import BackendUnavailable, BadInput
+from small_models import CHANNELS, Model, chain, residual
 
 TAPS = ("x_q", "stem_q", "branch_q", "sum_q", "pool_q")
 X86 = this_cpu().machine in ("x86_64", "AMD64")
@@ -130,6 +132,38 @@ def test_an_oracle_that_cannot_be_tapped_says_so(tmp_path: Path) -> None:
     plain = {"y": np.zeros(3, np.float32)}
     assert ort_module._first_difference(plain, {"y": np.zeros(3, np.float32)}) is None
     assert "'y'" in str(ort_module._first_difference(plain, {"y": np.array([0, 0, -0.0], np.float32)}))
+
+
+def test_every_run_checks_the_final_bits_and_keeps_the_plain_ones(int8_model: Path) -> None:
+    """One other bit in one final output of the tapped session is enough."""
+    session = BACKENDS["ort"].open(int8_model, TAPS)
+    assert isinstance(session, ort_module.OrtSession)
+    plain, tapped = session.run(images()).outputs["y"], session._session_tapped
+
+    class Disturbed:
+        def run(self, names: Sequence[str], feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+            found = dict(zip(names, tapped.run(names, feeds), strict=True))
+            found["y"].view(np.uint32)[-1, 0, 0, 0] ^= 1
+            return list(found.values())
+
+    session._session_tapped = Disturbed()
+    trace = session.run(images())
+    assert "looking changes its final output 'y'" in str(trace.undisturbed)
+    assert trace.outputs["y"].tobytes() == plain.tobytes()
+
+
+def test_what_only_moves_a_float_result_is_no_float_node() -> None:
+    """The Reshape of int8 values is exact, whoever computed them; without a tap in between, it stands for the Conv."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["r"]),
+        helper.make_node("QuantizeLinear", ["r", "s", "z"], ["q"]),
+        helper.make_node("Reshape", ["q", "shape"], ["moved"]),
+        helper.make_node("QLinearSigmoid", ["moved", "s", "z", "s", "z"], ["y"], domain="com.microsoft"),
+    ]
+    executed = Executed(helper.make_graph(nodes, "g", [], []))
+    assert executed.float_nodes(["q", "moved", "y"], []) == {"q": "Conv"}
+    assert executed.float_nodes(["moved", "y"], []) == {"moved": "Conv"}
+    assert executed.float_nodes([], ["r"]) == {"r": "Conv"}
 
 
 def test_float_nodes_look_through_movement_and_activation(tmp_path: Path) -> None:

@@ -11,18 +11,20 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from small_models import CHANNELS, Model, integer_conv, residual
 
 from q8emu import cli
 from q8emu.cli import exit_code
 from q8emu.datasets import cifar10
 from q8emu.errors import BadInput
+from small_models import CHANNELS, Model, integer_conv, residual
 
 SPEC = ("--kernels", "spec")
 
@@ -181,6 +183,35 @@ def test_a_difference_exits_1_and_is_located(
     assert "first divergence from ort" in outcome.out
     assert "tensor 'sum_q' (Add), input 3, at [3, 1, 2, 3]:" in outcome.out
     assert "verdict: differs (decided by ort)" in outcome.out
+
+
+def test_inherited_differences_are_told_from_own_ones(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wrong bias in the first convolution: given the oracle's own inputs, everything behind it is right."""
+    from q8emu.lower import lower
+    from q8emu.program import Program
+
+    def wrong(*arguments: Any, **options: Any) -> Program:
+        program = lower(*arguments, **options)
+        steps = [
+            replace(step, arrays={**step.arrays, "bias": step.arrays["bias"] + 2000})
+            if (step.node, step.kind) == ("stem", "conv2d")
+            else step
+            for step in program.steps
+        ]
+        return replace(program, steps=tuple(steps))
+
+    monkeypatch.setattr(import_module("q8emu.emulator"), "lower", wrong)
+    outcome = Outcome(capsys, "verify", model, *SPEC, "--random", 2, "--against", "ort", "--json")
+    assert outcome.code == 1
+    found = {row["tensor"]: row["oracles"]["ort"] for row in outcome.json["tensors"]}
+    assert found["stem_q"]["local_differing"] == found["stem_q"]["differing"] > 0
+    for name in ("branch_q", "sum_q"):
+        assert found[name]["differing"] > 0, name
+        assert (found[name]["local_differing"], found[name]["inherited"]) == (0, True), name
+    assert outcome.json["oracles"][0]["first_divergence"] == "stem_q"
+    assert "'stem_q' (Conv)" in outcome.json["oracles"][0]["sentence"]
 
 
 def test_an_oracle_that_fails_gives_no_verdict(
@@ -350,7 +381,7 @@ def test_problems_nobody_expected_are_still_a_sentence(
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("q8emu.verify.open_model", fail)
+    monkeypatch.setattr(import_module("q8emu.verify"), "open_model", fail)
     Outcome(capsys, "verify", model).assert_sentence("ZeroDivisionError", "oops", "report", cli.TRACEBACK)
     monkeypatch.setenv(cli.TRACEBACK, "1")
     assert "Traceback" in Outcome(capsys, "verify", model).err
@@ -364,7 +395,7 @@ def test_an_interrupt_exits_130(
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("q8emu.verify.open_model", interrupt)
+    monkeypatch.setattr(import_module("q8emu.verify"), "open_model", interrupt)
     outcome = Outcome(capsys, "verify", model)
     assert (outcome.code, outcome.err.count("Traceback")) == (130, 0)
 

@@ -38,7 +38,7 @@ class OnnxReference:
             return f"oracle '{self.name}' needs onnx, which does not import here ({problem}); pip install onnx"
         return None
 
-    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> ReferenceSession:  # noqa: ARG002  it has one
+    def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> ReferenceSession:
         """Load the model, through the version converter where the evaluator lacks its opset.
 
         Raises:

@@ -15,7 +15,7 @@ INT32 = (-(2**31), 2**31 - 1)
 FLOAT_NOISE = 2.0**-20  # a relative difference that comes from writing a product as binary32
 
 # ONNX Runtime fuses a convolution, and ignores the scale of its bias, up to this difference from x_scale * w_scale in
-# every channel; the absolute part decides for small scales. It fuses a Gemm whatever the scale is.
+# every channel; the absolute part decides for small scales. It fuses a product whatever the scale is.
 # Source: core/optimizer/qdq_transformer/selectors_actions/qdq_selectors.cc, bisected by running it.
 ORT_ABSOLUTE, ORT_RELATIVE = 1e-6, 1e-2
 
@@ -44,7 +44,7 @@ def integer_bias(
     worst = int(relative.argmax())
     if relative[worst] <= FLOAT_NOISE:
         return bias, None
-    fused = node.op == "Gemm" or bool((np.abs(own - scale) <= ORT_ABSOLUTE + ORT_RELATIVE * scale).all())
+    fused = node.op != "Conv" or bool((np.abs(own - scale) <= ORT_ABSOLUTE + ORT_RELATIVE * scale).all())
     as_is = reading == "as-is" or (reading == "auto" and fused)
     note = (
         f"{node.where()}: the bias scale is {own[worst] / float(scale[worst]):.6g} times x_scale * w_scale "

@@ -170,10 +170,14 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
         return False
     if not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):
         return False
-    bias = _bias(node, x_params, w_params, builder) if node.input(2) else ""
-    if bias is None:
+    added = _added_bias(node, builder) if node.op == "MatMul" else None
+    operand = added[1] if added else node.input(2)
+    bias = _bias(node, operand, x_params, w_params, builder) if operand else ""
+    if bias is None and not added:
         return False
-    sink = find_sink(node.outputs[0], None, builder)
+    sink = find_sink(added[0].outputs[0] if added else node.outputs[0], None, builder)
+    if added and (bias is None or sink is None):
+        added, bias, sink = None, "", None
     inputs, in_quant = [x, w] + ([bias] if bias else []), [x_params, w_params] + ([None] if bias else [])
     if sink is None:
         builder.emit(node.op, node, inputs, [builder.graph.tensors[node.outputs[0]]], attrs, in_quant)
@@ -181,14 +185,25 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     out, params, clamp, taken = sink
     info = TensorInfo(out, params.dtype, builder.graph.tensors[out].shape, params)
     builder.emit(node.op, node, inputs, [info], attrs | {"clamp": clamp}, in_quant, [params])
-    builder.absorbed.update(n.name for n in taken)
+    builder.absorbed.update(n.name for n in (*taken, *([added[0]] if added else [])))
     return True
 
 
-def _bias(node: Node, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
+def _added_bias(node: Node, builder: Builder) -> tuple[Node, str] | None:
+    """The Add of a bias [N] that alone reads a product by a matrix, and its bias."""
+    users = builder.consumers.get(node.outputs[0], [])
+    if len(users) != 1 or users[0].op != "Add" or node.outputs[0] in builder.graph.outputs:
+        return None
+    bias = next((n for n in users[0].inputs if n != node.outputs[0]), None)
+    columns = builder.shape(node.inputs[1])[-1]
+    if bias is None or len(builder.shape(node.inputs[1])) != 2 or builder.shape(bias) != (columns,):
+        return None
+    return users[0], bias
+
+
+def _bias(node: Node, name: str, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
     """Name of the int32 bias constant, None when the bias is not a constant."""
-    name = node.inputs[2]
-    channels = builder.shape(node.outputs[0])[1]  # of a Conv and of a Gemm
+    channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
     scale = accumulator_scale(x, w, channels)
     known = builder.dequantized.get(name)
     if known is None:

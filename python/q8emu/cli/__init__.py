@@ -68,7 +68,7 @@ def exit_code(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
         return 141
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001  nobody sees a raw traceback
         return _explain(problem)
     return result if isinstance(result, int) else 0
 

@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 
 def attributes(node: Node, builder: Builder) -> Attributes:
-    """alpha, transA, transB; beta is 1 where there is a bias."""
-    has_bias = bool(node.input(6 if node.op.endswith("QGemm") else 2))
-    beta = float(node.attrs.get("beta", 1.0))
-    require(beta == 1.0 or not has_bias, node, f"beta {beta}; expected 1.")
-    alpha = float(node.attrs.get("alpha", 1.0))
+    """alpha, transA, transB."""
+    alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
     require(np.isfinite(alpha) and alpha > 0, node, f"alpha {alpha}; expected a positive number.")
+    if node.op == "Gemm" and node.input(2):  # a QGemm scales its bias by alpha too
+        require(alpha == 1.0 and beta == 1.0, node, f"a bias with alpha {alpha} and beta {beta}; expected 1.")
     return {k: int(node.attrs.get(k, 0)) for k in ("transA", "transB")} | {"alpha": alpha}
 
 

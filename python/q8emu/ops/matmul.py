@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""MatMul (QDQ, QLinearMatMul): y = requantize(sum over k of (a - a_zero_point)(b - b_zero_point)), batches broadcast."""
+"""MatMul (QDQ, QLinearMatMul): y = requantize(sum over k of (a - a_zero_point)(b - b_zero_point)), batches broadcast.
+
+A MatMul by a matrix whose only reader is the Add of a bias [N] is one product with that bias in the accumulator, as in
+ONNX Runtime's fused graph.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +43,10 @@ def lower(node: Node, low: Lowering) -> None:
     a_quant, b_quant = quant(node, 0), quant(node, 1)
     params: dict[str, int | tuple[int, ...]] = {"a_zero_point": a_quant.zero_point[0]}
     product = (a_quant.scales() * b_quant.scales()).astype(np.float32)
-    emit(node, low, params, {"b_zero_point": b_quant.zero_points()}, product)
+    arrays = {"b_zero_point": b_quant.zero_points()}
+    if node.input(2):
+        arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(1, -1)
+    emit(node, low, params, arrays, product)
 
 
 def emit(

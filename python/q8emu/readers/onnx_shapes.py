@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 import onnx
@@ -193,4 +194,5 @@ def _evaluate(node: Node, constants: Mapping[str, np.ndarray], opsets: Mapping[s
     output = helper.make_tensor_value_info(node.outputs[0], TensorProto.UNDEFINED, None)
     graph = helper.make_graph([proto], "one", [], [output], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opsets[""])])
-    return np.asarray(ReferenceEvaluator(model).run(None, {})[0])
+    outputs: Any = ReferenceEvaluator(model).run(None, {})
+    return np.asarray(outputs[0])
