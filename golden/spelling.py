@@ -234,7 +234,7 @@ def integers(
     outputs: Sequence[str],
     *,
     extra: Sequence[np.ndarray] = (),
-    constants: int = 0,
+    constants: Sequence[int] = (),
     op: str = "",
     **attrs: Any,
 ) -> None:
@@ -243,16 +243,17 @@ def integers(
     Args:
         model: gets the branch.
         branch: its name.
-        inputs: arrays that the model is fed; the last `constants` of them are part of the model instead.
+        inputs: arrays that the model is fed; those with an index in `constants` are part of the model instead.
         outputs: dtypes.
         extra: constants behind the inputs.
         constants: see inputs.
         op: when it is not the model's own.
         attrs: of the node.
     """
-    fed = len(inputs) - constants
-    names = [model.feed(f"{branch}.{'abcd'[i]}", array) for i, array in enumerate(inputs[:fed])]
-    fixed = [*inputs[fed:], *extra]
-    names += [model.constant(f"{branch}.constant{i}", array) for i, array in enumerate(fixed)]
+    names = []
+    for i, array in enumerate(inputs):
+        name = f"{branch}.{'abcd'[i]}"
+        names.append(model.constant(name, array) if i in constants else model.feed(name, array))
+    names += [model.constant(f"{branch}.extra{i}", array) for i, array in enumerate(extra)]
     made = [model.show(f"{branch}.y{i if len(outputs) > 1 else ''}", dtype) for i, dtype in enumerate(outputs)]
     model.node(op or model.operator, names, made, **attrs)

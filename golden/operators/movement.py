@@ -24,7 +24,6 @@ MOVES: dict[str, tuple[list[np.ndarray], dict[str, Any]]] = {
     "Flatten": ([], {"axis": 2}),
     "MaxPool": ([], {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1], "dilations": [1, 2]}),
     "Reshape": (_shape(2, -1, 10), {}),
-    "Slice": ([np.array(v, np.int64) for v in ((3, 0), (-5, 4), (-1, 2), (-2, 3))], {}),
     "Squeeze": (_shape(0, 2), {}),
     "Transpose": ([], {"perm": [0, 2, 3, 1]}),
     "Unsqueeze": (_shape(0, 3), {}),

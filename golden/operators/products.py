@@ -59,6 +59,7 @@ CONVS = {
     "uint8_int8": Conv(TIES[U8], HALF[S8], RESULT[U8], attrs={"pads": [1, 1, 1, 1]}),
     "channel": Conv(TIES[S8], per_channel(S8, *SIX), RESULT[S8], attrs={"pads": [1, 1, 1, 1]}),
     "channel_uint8": Conv(TIES[U8], per_channel(S8, *SIX), RESULT[U8], bias="", attrs={"strides": [2, 2]}),
+    "channel_points": Conv(TIES[U8], per_channel(U8, *SIX, zero_points=(120, 131, 128, 0, 255, 140)), RESULT[U8]),
     "decimal": Conv(Quant(S8, 0.0173, -128), Quant(S8, 0.0091), Quant(S8, 0.0437, 11), bias=""),
     "depthwise": Conv(TIES[S8], per_channel(S8, -4, -5, -4, -6), RESULT[S8], w_shape=(4, 1, 3, 3), attrs={"group": 4}),
     "multiplier": Conv(TIES[U8], HALF[U8], RESULT[U8], w_shape=(8, 1, 3, 3), attrs={"group": 4, "pads": [1, 1, 1, 1]}),
@@ -95,9 +96,10 @@ def conv_integer(model: Model) -> None:
     """int32 results; zero points of run time, constant ones, and none."""
     x, w = codes("conv_integer x", (2, 4, 6, 7), U8), codes("conv_integer w", (6, 4, 3, 3), U8)
     points = [np.array(131, np.uint8), np.array(120, np.uint8)]
-    integers(model, "constant", [x, w, *points], ["int32"], constants=3, pads=[1, 0, 2, 1], strides=[2, 1])
-    integers(model, "absent", [x, w], ["int32"], constants=1, dilations=[1, 2])
-    integers(model, "depthwise", [x, w[:4, :1], points[0]], ["int32"], constants=2, group=4, auto_pad="SAME_UPPER")
+    integers(model, "constant", [x, w, *points], ["int32"], constants=(1, 2, 3), pads=[1, 0, 2, 1], strides=[2, 1])
+    integers(model, "run_time", [x, w, points[0]], ["int32"], constants=(1,), pads=[1, 1, 1, 1])
+    integers(model, "absent", [x, w], ["int32"], constants=(1,), dilations=[1, 2])
+    integers(model, "depthwise", [x, w[:4, :1], points[0]], ["int32"], constants=(1, 2), group=4, auto_pad="SAME_UPPER")
 
 
 def _pair(label: str, a: Quant, b: Quant, a_shape: tuple[int, ...], b_shape: tuple[int, ...], fixed: bool) -> list[Operand]:
@@ -138,8 +140,8 @@ def matmul_integer(model: Model) -> None:
     a, b = codes("matmul_integer a", (2, 4, 9), U8), codes("matmul_integer b", (9, 5), S8)
     column = codes("matmul_integer column", (5,), S8, 4)
     integers(model, "run_time", [a, b, np.array(131, np.uint8), np.array(-7, np.int8)], ["int32"])
-    integers(model, "column", [a, b, np.array(3, np.uint8), column], ["int32"], constants=3)
-    integers(model, "absent", [a.view(np.uint8), b], ["int32"], constants=1)
+    integers(model, "column", [a, b, np.array(3, np.uint8), column], ["int32"], constants=(1, 2, 3))
+    integers(model, "absent", [a, b], ["int32"], constants=(1,))
 
 
 def _gemms() -> dict[str, tuple[list[Operand], Quant, np.ndarray | None, dict[str, Any]]]:

@@ -15,7 +15,7 @@ from q8emu.hosting import host_model
 from q8emu.numerics import Numerics, spec
 from q8emu.ops import OPS
 from q8emu.ops.base import table
-from q8emu.program import Buffer, Port, Program, Step
+from q8emu.program import Buffer, Port, Program, Step, memory_limit
 
 MAX_WORK = 10**11
 """Largest number of multiply-accumulates of one program; a network for one image needs far less."""
@@ -34,7 +34,7 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
     Raises:
         UnsupportedOperator: with no_host, an operator that stays in float; names all of them.
         BadQuantization: a scale that leaves the range of float32 when combined.
-        TooLarge: more work than MAX_WORK.
+        TooLarge: more work than MAX_WORK, or more memory than `memory_limit()`.
     """
     hosted = [n for n in graph.nodes if n.op == "Host"]
     if no_host and hosted:
@@ -95,12 +95,24 @@ class Lowering:
         self.ports: dict[str, Port] = {}
         self.places: dict[str, dict[Perm, int]] = {}  # tensor → layout → buffer
         self.node = Node("", "", (), ())
+        self.bytes, self.limit = 0, memory_limit()
 
     # Buffers and steps
 
     def new(self, dtype: str, shape: Sequence[int]) -> int:
-        """A new buffer."""
-        self.buffers.append(Buffer(dtype, tuple(int(d) for d in shape)))
+        """A new buffer.
+
+        Raises:
+            TooLarge: all buffers together pass the memory limit.
+        """
+        buffer = Buffer(dtype, tuple(int(d) for d in shape))
+        self.bytes += buffer.bytes
+        if self.bytes > self.limit:
+            raise TooLarge(
+                f"{self.node.where()}: up to here the network needs {self.bytes} bytes of buffers; the limit is "
+                f"{self.limit}. Use a smaller batch, or set Q8EMU_MEMORY_LIMIT to a number of bytes."
+            )
+        self.buffers.append(buffer)
         return len(self.buffers) - 1
 
     def constant(self, array: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,9 +16,24 @@ from math import prod
 
 import numpy as np
 
+from q8emu.errors import BadInput
 from q8emu.graph import TensorInfo
 
 Params = Mapping[str, int | tuple[int, ...]]
+
+DEFAULT_MEMORY_LIMIT = 256 * 2**20
+
+
+def memory_limit() -> int:
+    """Bytes that the buffers of one program may take: 256 MiB, or what Q8EMU_MEMORY_LIMIT says.
+
+    Raises:
+        BadInput: the variable is not a positive integer.
+    """
+    value = os.environ.get("Q8EMU_MEMORY_LIMIT", str(DEFAULT_MEMORY_LIMIT))
+    if not value.isdecimal() or int(value) == 0:
+        raise BadInput(f"Q8EMU_MEMORY_LIMIT is '{value}'; expected a number of bytes.")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from q8emu.errors import BadInput, Q8Error, TooLarge
+from q8emu.errors import BadInput, Q8Error
 from q8emu.hosting import HostNode
-from q8emu.program import Port, Program, Step
+from q8emu.program import Port, Program, Step, memory_limit
 from q8emu.steps import SPECS
 from q8emu.steps.conv2d import accumulate as accumulate_conv
 from q8emu.steps.matmul import accumulate as accumulate_matmul
 from q8emu.steps.pools import accumulate_mean
 from q8emu.trace import Trace
-
-MEMORY_LIMIT = 512 * 2**20
-"""Bytes that the buffers of one program may take."""
 
 WITH_ACCUMULATORS = ("conv2d", "depthwise_conv2d", "matmul", "mean")
 
@@ -35,7 +32,6 @@ class Runner:
 
     Raises:
         BadInput: unknown kernels, or an ISA that this CPU lacks.
-        TooLarge: the buffers need more than MEMORY_LIMIT bytes.
     """
 
     def __init__(
@@ -47,11 +43,6 @@ class Runner:
         accumulators: bool = False,
         taps: bool = True,
     ) -> None:
-        needed = sum(b.bytes for b in program.buffers)
-        if needed > MEMORY_LIMIT:
-            raise TooLarge(
-                f"The network needs {needed} bytes of buffers; the limit is {MEMORY_LIMIT}. Use a smaller batch."
-            )
         self.program = program
         self.recorded = program.quantized() if taps else {}
         self.threads = threads or os.cpu_count() or 1
@@ -194,7 +185,7 @@ class _Core:
                 threads=runner.threads,
                 keep=list(keep),
                 keep_accumulators=sorted(runner.tapped),
-                memory_limit=2 * MEMORY_LIMIT,  # packed weights included
+                memory_limit=2 * memory_limit(),  # packed weights included
             )
         except _core.Error as error:
             raise Q8Error(str(error)) from error

@@ -18,10 +18,10 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 
-from q8emu.errors import BadInput, BadModel, Q8Error, TooLarge, UnsupportedOperator
+from q8emu.errors import BadInput, BadModel, Q8Error, UnsupportedOperator
 from q8emu.graph import Graph, Node, TensorInfo
 from q8emu.readers.onnx_shapes import constant_value, infer_outputs
-from q8emu.readers.onnx_tensors import MAX_ELEMENTS, checked_shape, dtype_name, read_tensor
+from q8emu.readers.onnx_tensors import checked_shape, dtype_name, read_tensor
 
 OLDEST_OPSET = 10  # the first with QuantizeLinear
 DEFAULT_DOMAINS = ("", "ai.onnx")
@@ -240,7 +240,5 @@ def _infer(
         else:
             kept.append(node)
         for info in outputs:
-            if info.elements > MAX_ELEMENTS:
-                raise TooLarge(f"{node.where()} makes '{info.name}' of {info.elements} elements; limit {MAX_ELEMENTS}.")
             tensors[info.name] = info
     return Graph(tuple(i.name for i in inputs), (), tuple(kept), tensors, constants, dict(opsets))

@@ -15,6 +15,9 @@ from q8emu.errors import BadModel, TooLarge, UnsupportedOperator
 MAX_ELEMENTS = 2**28
 """Largest tensor that is read or planned, in elements."""
 
+MAX_DIMENSION = 2**23
+"""Longest axis."""
+
 
 def dtype_name(elem_type: int, where: str) -> str:
     """Numpy name of an ONNX element type."""
@@ -30,8 +33,11 @@ def checked_shape(shape: Sequence[int], where: str, least: int = 1) -> tuple[int
     """The shape, if every dimension is at least `least` and the number of elements is within the limit."""
     if any(d < least for d in shape) or len(shape) > 8:
         raise BadModel(f"The model's {where} has shape {list(shape)}; expected up to 8 dimensions of {least} or more.")
-    if prod(shape) > MAX_ELEMENTS:
-        raise TooLarge(f"The model's {where} has shape {list(shape)}, {prod(shape)} elements; limit {MAX_ELEMENTS}.")
+    if prod(shape) > MAX_ELEMENTS or max(shape, default=0) > MAX_DIMENSION:
+        raise TooLarge(
+            f"The model's {where} has shape {list(shape)}, {prod(shape)} elements; the limit is {MAX_ELEMENTS} elements "
+            f"and {MAX_DIMENSION} along an axis."
+        )
     return tuple(int(d) for d in shape)
 
 
