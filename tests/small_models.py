@@ -104,3 +104,25 @@ def integer_conv(path: Path) -> Path:
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
+
+
+def dynamic_product(path: Path) -> Path:
+    """A dynamically quantized MatMul with a float result."""
+    weights = np.random.default_rng(3).integers(-128, 128, (16, CHANNELS)).astype(np.int8)
+    constants = {"w": weights, "wz": np.int8(0), "ws": np.float32(0.01)}
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["x_q", "x_s", "x_zp"]),
+        helper.make_node("MatMulInteger", ["x_q", "w", "x_zp", "wz"], ["acc"]),
+        helper.make_node("Cast", ["acc"], ["acc_f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x_s", "ws"], ["s"]),
+        helper.make_node("Mul", ["acc_f", "s"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "dynamic",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 16])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", CHANNELS])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path

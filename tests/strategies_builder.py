@@ -101,11 +101,11 @@ class ModelBuilder:
         self.nodes.append(helper.make_node(op, list(inputs), names, title, domain=domain, **given))
         return names
 
-    def spelled(self, op: str) -> str:
-        """How the next operator is written; remembers it for the report."""
-        spelling = self.c.pick(*self.spellings)
-        self.operators.append(f"{op}/{spelling}")
-        return spelling
+    def is_qoperator(self, op: str, possible: bool = True) -> bool:
+        """Is the next operator written in the QOperator form? Remembers the spelling for the report."""
+        found = possible and self.c.pick(*self.spellings) == "qoperator"
+        self.operators.append(f"{op}/{'qoperator' if found else 'qdq'}")
+        return found
 
     # Quantized tensors
 

@@ -59,8 +59,7 @@ def unary(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     c = b.c
     op = c.pick(*UNARY) if b.opset >= 14 else c.pick(*UNARY[:-1])
     attrs = _unary_attributes(c, op)
-    same = c.chance(90)
-    dtype = x.dtype if same else c.pick("uint8", "int8")
+    dtype = x.dtype if c.chance(90) else c.pick("uint8", "int8")
     operands: list[np.ndarray | None] = [x.real()]
     if op == "Clip":
         size = float(np.abs(x.real()).max(initial=0)) or 1.0
@@ -69,7 +68,7 @@ def unary(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     else:
         (real,) = evaluate(op, operands, b.opset, **attrs)
     params = b.described(real, dtype)
-    if b.spelled(op) == "qoperator" and same and op in CONTRIB_UNARY:
+    if b.is_qoperator(op, dtype == x.dtype and op in CONTRIB_UNARY):
         inputs = [x.name, *b.both(x.scale, x.zero_point, x.dtype), *b.both(*params, dtype)]
         (out,) = b.node(CONTRIB_UNARY[op], inputs, domain=MICROSOFT, **attrs)
         return [b.defined(out, real, params, dtype)]
@@ -107,7 +106,7 @@ def binary(b: ModelBuilder, x: Tensor, others: Sequence[Tensor] = ()) -> list[Te
     pair = (y, x) if c.chance(40) else (x, y)
     real = np.asarray({"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op](pair[0].real(), pair[1].real()), np.float32)
     out_dtype = x.dtype if c.chance(95) else c.pick("uint8", "int8")
-    if b.spelled(op) == "qoperator" and op != "Sub" and x.dtype == y.dtype == out_dtype:
+    if b.is_qoperator(op, op != "Sub" and x.dtype == y.dtype == out_dtype):
         params = b.described(real, out_dtype)
         operands = [n for t in pair for n in (t.name, *b.both(t.scale, t.zero_point, t.dtype))]
         (out,) = b.node(f"QLinear{op}", [*operands, *b.both(*params, out_dtype)], domain=MICROSOFT)
@@ -160,7 +159,7 @@ def pool_window(c: Chooser, image: Sequence[int], *, dilated: bool) -> dict[str,
 def quantized_unary(b: ModelBuilder, op: str, contrib: str, x: Tensor, real: np.ndarray, attrs: Mapping[str, Any]) -> Tensor:
     """An operator with one operand in one of its spellings; output of the same dtype."""
     params = b.described(real, x.dtype)
-    if b.spelled(op) == "qoperator" and not attrs.get("dilations"):
+    if b.is_qoperator(op, not attrs.get("dilations")):
         inputs = [x.name, *b.both(x.scale, x.zero_point, x.dtype), *b.both(*params, x.dtype)]
         (out,) = b.node(contrib, inputs, domain=MICROSOFT, **attrs)
         return b.defined(out, real, params, x.dtype)
@@ -176,7 +175,7 @@ def softmax(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     (real,) = evaluate("Softmax", [x.real()], b.opset, axis=axis)
     size = np.float32(c.pick(1 / 256, 1 / 255, 1 / 128, 0.0039, 0.01))
     params = (size, limits(x.dtype)[0] if c.chance(60) else zero_point(c, x.dtype))
-    if b.spelled("Softmax") == "qoperator":
+    if b.is_qoperator("Softmax"):
         inputs = [x.name, *b.both(x.scale, x.zero_point, x.dtype), *b.both(*params, x.dtype)]
         (out,) = b.node("QLinearSoftmax", inputs, domain=MICROSOFT, axis=axis, opset=b.opset)
         return [b.defined(out, real, params, x.dtype)]

@@ -168,12 +168,9 @@ def apply(b: ModelBuilder, x: Tensor, move: Move) -> list[Tensor]:
     attrs = {key: value for key, value in move.attrs.items() if value is not None}
     reals = evaluate(move.op, [x.real(), *move.operands], b.opset, move.outputs, **attrs)
     constants = ["" if a is None else b.constant(move.op.lower(), a) for a in move.operands]
-    on_integers = b.opset > FLOAT_DATA_ONLY.get(move.op, 0) and move.op != "Pad"
-    if on_integers and b.spelled(move.op) == "qoperator":
+    if b.is_qoperator(move.op, b.opset > FLOAT_DATA_ONLY.get(move.op, 0) and move.op != "Pad"):
         outs = b.node(move.op, [x.name, *constants], move.outputs, **attrs)
         return [b.defined(n, r, (x.scale, x.zero_point), x.dtype) for n, r in zip(outs, reals, strict=True)]
-    if not on_integers:
-        b.operators.append(f"{move.op}/qdq")
     outs = b.node(move.op, [b.real(x), *constants], move.outputs, **attrs)
     found = []
     for name, real in zip(outs, reals, strict=True):
@@ -194,7 +191,7 @@ def concat(b: ModelBuilder, x: Tensor, others: Sequence[Tensor] = ()) -> list[Te
     real = np.concatenate([t.real() for t in parts], axis)
     params = (x.scale, x.zero_point) if c.chance(30) else b.described(real, x.dtype)
     given = axis - len(x.shape) if b.opset >= 11 and c.chance(20) else axis
-    if b.spelled("Concat") == "qoperator":
+    if b.is_qoperator("Concat"):
         operands = [n for t in parts for n in (t.name, *b.both(t.scale, t.zero_point, t.dtype))]
         (out,) = b.node("QLinearConcat", [*b.both(*params, x.dtype), *operands], domain=MICROSOFT, axis=given)
         return [b.defined(out, real, params, x.dtype)]

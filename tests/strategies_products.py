@@ -143,7 +143,7 @@ def _product(
     """Write a product with constant weights in one of its spellings."""
     dtype = x.dtype if b.c.chance(96) else b.c.pick("uint8", "int8")
     product = np.asarray(np.float32(attrs.get("alpha", 1.0)) * x.scale * w.scale, np.float32)
-    if b.spelled(op) == "qoperator" and dtype == x.dtype:
+    if b.is_qoperator(op, dtype == x.dtype):
         return [_qlinear(b, op, x, w, bias, real, attrs)]
     operands = [b.real(x), weight_real(b, w)]
     if bias is not None:
@@ -205,7 +205,7 @@ def matmul(b: ModelBuilder, x: Tensor) -> list[Tensor]:
 def _matmul_of_two(b: ModelBuilder, x: Tensor, y: Tensor) -> Tensor:
     (real,) = evaluate("MatMul", [x.real(), y.real()], b.opset)
     real = exact(real, np.asarray(x.scale * y.scale))
-    if b.spelled("MatMul") == "qoperator":
+    if b.is_qoperator("MatMul"):
         params = b.described(real, x.dtype)
         operands = [n for t in (x, y) for n in (t.name, *b.both(t.scale, t.zero_point, t.dtype))]
         (out,) = b.node("QLinearMatMul", [*operands, *b.both(*params, x.dtype)])

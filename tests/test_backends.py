@@ -16,7 +16,7 @@ from q8emu.backends import onnxruntime as ort_module
 from q8emu.backends.cpu import Cpu, parse_cpuinfo, this_cpu
 from q8emu.backends.executed import Executed
 from q8emu.errors import BackendUnavailable, BadInput
-from small_models import CHANNELS, Model, chain, residual
+from small_models import CHANNELS, Model, chain, dynamic_product, residual
 
 TAPS = ("x_q", "stem_q", "branch_q", "sum_q", "pool_q")
 X86 = this_cpu().machine in ("x86_64", "AMD64")
@@ -126,9 +126,9 @@ def test_an_oracle_that_cannot_be_tapped_says_so(tmp_path: Path) -> None:
     assert isinstance(session, ort_module.OrtSession)
     other = oracle.open(residual(tmp_path / "other.onnx"), ["stem_q"])
     assert isinstance(other, ort_module.OrtSession)
-    assert session._tap(["one_q"])[3] is None
+    assert session._tap(["one_q"]).disturbed is None
     session._executed = other._executed
-    assert "looking changes what it executes" in str(session._tap(["one_q"])[3])
+    assert "looking changes what it executes" in str(session._tap(["one_q"]).disturbed)
     plain = {"y": np.zeros(3, np.float32)}
     assert ort_module._first_difference(plain, {"y": np.zeros(3, np.float32)}) is None
     assert "'y'" in str(ort_module._first_difference(plain, {"y": np.array([0, 0, -0.0], np.float32)}))
@@ -236,6 +236,12 @@ def test_a_broken_model_is_one_sentence(name: str, tmp_path: Path) -> None:
 def test_unknown_taps_are_left_out(name: str, int8_model: Path) -> None:
     """The comparison reports them as missing."""
     assert set(BACKENDS[name].open(int8_model, ["stem_q", "nowhere"]).run(images(1)).tensors) == {"stem_q"}
+
+
+def test_a_name_that_the_file_lacks_is_never_called_hidden(tmp_path: Path) -> None:
+    """Only what ONNX Runtime fused away is."""
+    session = BACKENDS["ort"].open(dynamic_product(tmp_path / "m.onnx"), ["x_q", "acc", "nowhere"])
+    assert session.hidden == ("x_q", "acc")
 
 
 def test_unknown_names_list_the_known_ones() -> None:

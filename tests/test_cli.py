@@ -24,7 +24,7 @@ from q8emu import cli
 from q8emu.cli import exit_code
 from q8emu.datasets import cifar10
 from q8emu.errors import BadInput
-from small_models import CHANNELS, Model, integer_conv, residual
+from small_models import CHANNELS, Model, dynamic_product, integer_conv, residual
 
 SPEC = ("--kernels", "spec")
 
@@ -261,7 +261,10 @@ def test_run_writes_what_was_asked_for(model: Path, tmp_path: Path, capsys: pyte
     with np.load(out) as file:
         assert set(file.files) >= {"y", "sum_q", "stem_q", "accumulator:stem"}
         assert (file["sum_q"].dtype, file["sum_q"].shape) == (np.int8, (3, CHANNELS, 8, 8))
-        assert file["accumulator:stem"].dtype == np.int32
+        accumulator, stem = file["accumulator:stem"], file["stem_q"]
+        assert (accumulator.dtype, accumulator.shape) == (np.int32, stem.shape)
+        expected = np.clip(np.rint(accumulator.astype(np.float32) * np.float32(0.02 * 0.004 / 0.02)), -128, 127)
+        assert np.count_nonzero(expected != stem) < 5, "in the layout of the tensor (a few ties may go either way)"
     found = Outcome(capsys, "run", model, *SPEC, "--random", 1, "-o", out, "--json").json
     assert found["written"] == {"y": f"float32[1, {CHANNELS}, 1, 1]"}
     Outcome(capsys, "run", model, *SPEC, "-o", out, "--tensor", "stem").assert_sentence("'stem'", "'stem_q'")
@@ -526,6 +529,19 @@ def test_quantized_inputs_and_outputs_of_the_model_itself(tmp_path: Path, capsys
     assert outcome.code == 0, outcome.out
     assert [row["tensor"] for row in outcome.json["tensors"]] == ["y"]
     assert {oracle["verdict"] for oracle in outcome.json["oracles"]} == {"exact"}
+
+
+def test_a_fusion_that_hides_tensors_is_left_alone_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """ONNX Runtime computes a dynamically quantized product in one piece; a tap inside would break it up."""
+    path = dynamic_product(tmp_path / "m.onnx")
+    found = Outcome(capsys, "verify", path, *SPEC, "--random", 3, "--json").json
+    ort, unfused = found["oracles"][0], found["oracles"][2]
+    assert ort["provenance"]["operators"] == "1 DynamicQuantizeMatMul"
+    assert set(ort["hidden"]) == {"x_q", "x_zp", "acc"}
+    assert "not compared" in ort["sentence"]
+    assert (unfused["hidden"], unfused["verdict"]) == ([], "exact")
 
 
 def test_the_packaged_model_holds(capsys: pytest.CaptureFixture[str]) -> None:

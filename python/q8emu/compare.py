@@ -39,15 +39,21 @@ _BOUNDARY = frozenset({"Host", "QuantizeLinear", "DequantizeLinear", "DynamicQua
 class Comparison:
     """Collects the differences between the emulator and one oracle over batches; keeps counts, not tensors."""
 
-    def __init__(self, program: Program, oracle: str, names: Iterable[str] | None = None) -> None:
-        """Compare the tensors in `names`, by default every quantized tensor that a node of the program computes."""
-        self._program, self._oracle = program, oracle
+    def __init__(
+        self, program: Program, oracle: str, names: Iterable[str] | None = None, hidden: Iterable[str] = ()
+    ) -> None:
+        """Compare the tensors in `names`, by default every quantized tensor that a node of the program computes.
+
+        Tensors in `hidden` do not exist where the oracle runs; they are named, and not compared.
+        """
+        self._program, self._oracle, self._hidden = program, oracle, tuple(hidden)
         computed = [name for name in program.quantized() if name not in program.inputs]
         kinds: dict[str, set[str]] = {}
         for step in program.steps:
             kinds.setdefault(step.node, set()).add(step.kind)
         self._kinds = kinds
-        self._tensors = {name: _Tally(program.ports[name]) for name in (computed if names is None else names)}
+        shown = [name for name in (computed if names is None else names) if name not in self._hidden]
+        self._tensors = {name: _Tally(program.ports[name]) for name in shown}
         self._outputs = {name: _Tally(program.ports[name], is_output=True) for name in program.outputs}
         self._samples = 0
         self._trace: Trace | None = None
@@ -103,8 +109,19 @@ class Comparison:
         outputs = tuple(self._row(name, tally, floats.get(name)) for name, tally in self._outputs.items())
         named = {row.name: row.oracle_float for row in (*tensors, *outputs) if row.oracle_float}
         verdict, sentence = self._judge((*tensors, *(row for row in outputs if row.name not in self._tensors)))
+        if self._hidden:
+            names = ", ".join(f"'{name}'" for name in self._hidden)
+            sentence += f"; not compared, because {self._oracle} computes across them in one piece: {names}"
         return OracleResult(
-            self._oracle, verdict, sentence, self._samples, tensors, outputs, self._trace.provenance, named
+            self._oracle,
+            verdict,
+            sentence,
+            self._samples,
+            tensors,
+            outputs,
+            self._trace.provenance,
+            named,
+            self._hidden,
         )
 
     def _row(self, name: str, tally: _Tally, float_operator: str | None) -> TensorResult:

@@ -139,5 +139,6 @@ def _oracle(oracle: OracleResult) -> dict[str, Any]:
         "samples": oracle.samples,
         "first_divergence": None if first is None else first.name,
         "float_nodes": dict(oracle.float_nodes),
+        "hidden": list(oracle.hidden),
         "provenance": dict(oracle.provenance),
     }

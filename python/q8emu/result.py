@@ -85,6 +85,7 @@ class OracleResult:
     outputs: tuple[TensorResult, ...] = ()
     provenance: Mapping[str, str] = field(default_factory=dict)
     float_nodes: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
 
     @property
     def holds(self) -> bool:

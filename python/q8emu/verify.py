@@ -157,7 +157,7 @@ class _Duel:
                 if name not in self._sessions:
                     session = BACKENDS[name].open(self._emulator.model, taps, threads=self._threads)
                     self._sessions[name] = session
-                    self._comparisons[name] = Comparison(part.program, name, taps)
+                    self._comparisons[name] = Comparison(part.program, name, taps, session.hidden)
                 expected = self._sessions[name].run(part.inputs)
             except BackendUnavailable as problem:
                 self._out[name] = str(problem)

@@ -24,7 +24,7 @@ class AveragePool final : public LoadedStep {
     expect_positions(reader, window_, Positions::floor_or_ceil);
     args_.window = &window_;
     args_.count_include_pad = reader.flag("count_include_pad");
-    expect_taps_inside(reader, window_, args_.count_include_pad);
+    if (!args_.count_include_pad) expect_taps_inside(reader, window_);
     args_.x_zero_point = reader.zero_point("x_zero_point", x.dtype);
     args_.x_scale = reader.positive_f32("x_scale_bits");
     args_.y_scale = reader.positive_f32("y_scale_bits");

@@ -23,7 +23,7 @@ class MaxPool final : public LoadedStep {
     window_ = read_window(reader, taps[0], taps[1]);
     reader.require(y.shape[3] == window_.c, "y must have the channels of x, ", window_.c, ", found ", y.shape[3]);
     expect_positions(reader, window_, Positions::floor_or_ceil);
-    expect_taps_inside(reader, window_, false);
+    expect_taps_inside(reader, window_);
     reader.finish();
   }
 

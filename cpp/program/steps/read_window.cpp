@@ -19,11 +19,11 @@ void expect_axis(const StepReader& reader, const char* axis, int64_t padded, int
 }
 
 void expect_axis_taps_inside(const StepReader& reader, const char* axis, int64_t count, int64_t stride, int64_t taps,
-                             int64_t dilation, int64_t pad, int64_t begin, int64_t end) {
+                             int64_t dilation, int64_t pad, int64_t size) {
   for (int64_t i = 0; i < count; ++i) {
     const int64_t start = i * stride - pad;
-    const int64_t first = start >= begin ? 0 : ceil_div(begin - start, dilation);  // the first tap not before begin
-    reader.require(first < taps && start + first * dilation < end, "output ", axis, " ", i,
+    const int64_t first = start >= 0 ? 0 : ceil_div(-start, dilation);  // the first tap that is not before the input
+    reader.require(first < taps && start + first * dilation < size, "output ", axis, " ", i,
                    " has a window without any tap inside the input");
   }
 }
@@ -67,12 +67,11 @@ void expect_positions(const StepReader& reader, const Window& window, Positions 
               window.stride_w, window.ow, positions);
 }
 
-void expect_taps_inside(const StepReader& reader, const Window& window, bool padded) {
-  const int64_t pad = padded ? 1 : 0;
+void expect_taps_inside(const StepReader& reader, const Window& window) {
   expect_axis_taps_inside(reader, "row", window.oh, window.stride_h, window.kh, window.dilation_h, window.pad_top,
-                          -pad * window.pad_top, window.h + pad * window.pad_bottom);
+                          window.h);
   expect_axis_taps_inside(reader, "column", window.ow, window.stride_w, window.kw, window.dilation_w, window.pad_left,
-                          -pad * window.pad_left, window.w + pad * window.pad_right);
+                          window.w);
 }
 
 ConvolutionFields read_convolution(StepReader& reader) {

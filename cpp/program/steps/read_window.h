@@ -18,8 +18,8 @@ Window read_window(StepReader& reader, int64_t kh, int64_t kw);
 enum class Positions : uint8_t { floor, floor_or_ceil };
 void expect_positions(const StepReader& reader, const Window& window, Positions positions);
 
-// For pools: every window must have a tap inside the image, or inside the padded image.
-void expect_taps_inside(const StepReader& reader, const Window& window, bool padded);
+// For pools that use nothing else: every window must have a tap inside the image.
+void expect_taps_inside(const StepReader& reader, const Window& window);
 
 struct ConvolutionFields {
   Window window;

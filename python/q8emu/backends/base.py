@@ -13,7 +13,16 @@ from q8emu.trace import Trace
 
 
 class OracleSession(Protocol):
-    """One model opened in one oracle; `run` may be called batch by batch."""
+    """One model opened in one oracle; `run` may be called batch by batch.
+
+    Attributes:
+        hidden: tapped tensors that do not exist where the oracle runs, because it computes across them in one piece.
+    """
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """See above; the comparison names them and does not count them as missing."""
+        ...
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch and record the tapped tensors and the final outputs."""

@@ -40,6 +40,10 @@ class Executed:
         computing = [node for node in self._nodes if _plain(node.op_type) not in MOVEMENT | BOUNDARY]
         return Counter(("Nchwc" if "nchwc" in node.domain else "") + _plain(node.op_type) for node in computing)
 
+    def computes(self, tensor: str) -> bool:
+        """Does a tensor of this name exist in the graph, as the result of a node?"""
+        return tensor in self._producer
+
     def float_nodes(self, quantized: Collection[str], floats: Collection[str]) -> dict[str, str]:
         """Tensors that were computed in float, mapped to the operator that did it.
 

@@ -53,6 +53,8 @@ class OnnxReference:
 class ReferenceSession:
     """One model in the reference evaluator; it shows every tensor, so that tapping cannot disturb it."""
 
+    hidden: tuple[str, ...] = ()
+
     def __init__(self, path: Path, taps: Sequence[str]) -> None:
         """Build the evaluator."""
         import onnx

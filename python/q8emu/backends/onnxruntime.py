@@ -80,6 +80,17 @@ class OnnxRuntime:
             ) from refusal
 
 
+@dataclass(frozen=True)
+class _Tapping:
+    """A tapped session, what it executes, which taps do not exist in it, and why it disturbs if it does."""
+
+    tapped: tapping.Tapped
+    session: Any
+    executed: Executed
+    hidden: tuple[str, ...] = ()
+    disturbed: str | None = None
+
+
 class OrtSession:
     """One model opened in ONNX Runtime, plain and tapped."""
 
@@ -92,7 +103,9 @@ class OrtSession:
         self._executed = self._choose_precision()
         self._plain = self._session(self._model)
         self._outputs = [value.name for value in self._plain.get_outputs()]
-        self._tapped, self._session_tapped, seen, self._disturbed = self._tap(taps)
+        found = self._tap(taps)
+        self._tapped, self._session_tapped, seen = found.tapped, found.session, found.executed
+        self._disturbed, self.hidden = found.disturbed, found.hidden
         integers = [name for name in self._tapped.taps if name not in self._outputs]
         self._float_nodes = seen.float_nodes(integers + self._quantized_outputs(), self._float_outputs())
         self._provenance = self._describe()
@@ -134,18 +147,25 @@ class OrtSession:
                 f"({_first_line(refusal)}); compare on a CPU with VNNI, or with --against ort-unfused"
             ) from refusal
 
-    def _tap(self, taps: Sequence[str]) -> tuple[tapping.Tapped, Any, Executed, str | None]:
+    def _tap(self, taps: Sequence[str]) -> _Tapping:
         """The first way of tapping under which the same operators run; else the plain way, and why it disturbs."""
         wanted = self._executed.arithmetic()
-        first: tuple[tapping.Tapped, Any, Executed, str | None] | None = None
-        for as_uint8 in (False, True):
-            tapped = tapping.tapped(self._model, taps, self._folder if as_uint8 else None)
+        first = None
+        for only_existing, as_uint8 in ((False, False), (False, True), (True, False), (True, True)):
+            folder = self._folder if as_uint8 else None
+            shown = list(taps)
+            if only_existing:
+                untouched = self._look(tapping.tapped(self._model, (), folder).model)[1]
+                shown = [name for name in taps if untouched.computes(name)]
+            tapped = tapping.tapped(self._model, shown, folder)
             session, seen = self._look(tapped.model)
             if seen.arithmetic() == wanted:
-                return tapped, session, seen, None
+                known = {name for node in self._model.graph.node for name in node.output}
+                hidden = tuple(name for name in taps if name in known and name not in shown)
+                return _Tapping(tapped, session, seen, hidden)
             plain, other = wanted - seen.arithmetic(), seen.arithmetic() - wanted
             reason = f"looking changes what it executes: {_counts(plain)} in the plain session became {_counts(other)}"
-            first = first or (tapped, session, seen, reason)
+            first = first or _Tapping(tapped, session, seen, disturbed=reason)
         assert first is not None
         return first
 

@@ -40,7 +40,10 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib import metadata
 
-        typer.echo(f"q8emu {metadata.version('q8emu')}")
+        try:
+            typer.echo(f"q8emu {metadata.version('q8emu')}")
+        except metadata.PackageNotFoundError:
+            typer.echo("q8emu, not installed: run from its sources")
         raise typer.Exit
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from q8emu.emulator import Emulator
+    from q8emu.program import Program
+    from q8emu.trace import Trace
 
 Out = Annotated[Path, typer.Option("-o", "--output", help="The npz file to write.", metavar="FILE")]
 Tensor = Annotated[
@@ -138,13 +140,24 @@ def emulate(emulator: Emulator, inputs: Mapping[str, np.ndarray], names: Iterabl
         for part in emulator.batches(inputs):
             trace = part.run()
             found = dict(trace.outputs) | {name: trace.tensors[name] for name in names}
-            found |= {f"accumulator:{node}": array for node, array in trace.accumulators.items()}
+            found |= accumulators_of(part.program, trace)
             for name, array in found.items():
                 parts.setdefault(name, []).append(np.atleast_1d(array))
             done += part.samples
             if tell is not None:
                 tell(done, total, "emulating")
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def accumulators_of(program: Program, trace: Trace) -> dict[str, np.ndarray]:
+    """The accumulators in the layout of the tensor that each becomes, like everything else in the file."""
+    ports = {port.node: port for port in program.ports.values() if port.op}
+    found = {}
+    for node, array in trace.accumulators.items():
+        port = ports.get(node)
+        fits = port is not None and port.tensor.elements == array.size
+        found[f"accumulator:{node}"] = port.load(array) if port is not None and fits else array
+    return found
 
 
 def save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the documents, made from the code: between `<!-- generated: NAME -->` and `<!-- end -->`.
+
+python docs/generate.py --check     compares; exit code 1 and the names of the pages that are out of date
+python docs/generate.py --write     rewrites them
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+MARKED = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A Markdown table."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |\n" for line in lines)
+
+
+def first_line(documented: Any) -> str:
+    """The first line of a docstring."""
+    return str(documented.__doc__).splitlines()[0]
+
+
+def operators() -> str:
+    """Every canonical operator: how files spell it, what it computes, the steps it becomes."""
+    from q8emu.canonical.qdq import QDQ_OPERATORS
+    from q8emu.canonical.qoperator import LAYOUTS
+    from q8emu.ops import OPS
+
+    spelled: dict[str, list[str]] = {op: [] for op in OPS}
+    for op in sorted(QDQ_OPERATORS):
+        spelled[op].append(f"QDQ {op}")
+    for name, (op, _, _) in LAYOUTS.items():
+        spelled[op].append(name.removeprefix("com.microsoft:"))
+    spelled["Concat"].append("QLinearConcat")
+    spelled["Requantize"].append("DequantizeLinear, QuantizeLinear")
+    spelled["Host"].append("any other operator")
+    rows = []
+    for module in dict.fromkeys(OPS.values()):
+        names = [op for op in OPS if OPS[op] is module]
+        files = [name for op in names for name in spelled[op] or [op]]
+        meaning = first_line(module).partition(": ")[2] or first_line(module)
+        formula = f"`{meaning}`" if " = " in meaning else meaning
+        rows.append((", ".join(f"`{name}`" for name in names), ", ".join(files), formula, first_line(module.lower)))
+    return table(("operator", "in the file", "meaning", "becomes"), rows)
+
+
+def profiles() -> str:
+    """Every decision of every numerics profile."""
+    from q8emu.numerics import PROFILES, Numerics
+
+    described = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", str(Numerics.__doc__), re.MULTILINE))
+    rows = [
+        (f"`{f.name}`", *(f"{getattr(p, f.name)}" for p in PROFILES.values()), " ".join(described[f.name].split()))
+        for f in dataclasses.fields(Numerics)
+    ]
+    return table(("decision", *(f"profile `{name}`" for name in PROFILES), "what it says"), rows)
+
+
+def oracles() -> str:
+    """Every oracle that `--against` takes."""
+    from q8emu.backends import BACKENDS
+
+    return table(("oracle", "what it is"), [(f"`{name}`", oracle.describe) for name, oracle in BACKENDS.items()])
+
+
+def kernels() -> str:
+    """Every kernel family and the ISAs it has kernels for."""
+    rows = []
+    for path in sorted((ROOT / "cpp" / "kernels").glob("*/kernels.inc")):
+        isas = re.findall(r"^Q8_KERNEL\(\w+, Isa::(\w+)\)", path.read_text(), re.MULTILINE)
+        rows.append((f"`{path.parent.name}`", ", ".join(f"`{isa}`" for isa in isas)))
+    return table(("family", "ISAs, best first"), rows)
+
+
+def cli_commands() -> Iterator[tuple[str, Any]]:
+    """Every command of the command line with its full name."""
+    import typer
+
+    from q8emu.cli import app
+
+    group: Any = typer.main.get_command(app)
+    for name, command in sorted(group.commands.items()):
+        inner = getattr(command, "commands", None) or {"": command}
+        yield from ((f"{name} {sub}".strip(), found) for sub, found in sorted(inner.items()))
+
+
+def commands() -> str:
+    """Every command with the first sentence of its help."""
+    rows = [(f"`q8emu {name}`", " ".join(c.help.split("\n\n")[0].split())) for name, c in cli_commands()]
+    return table(("command", "does"), rows)
+
+
+def options() -> str:
+    """Every command with its options."""
+    parts = []
+    for name, command in cli_commands():
+        rows = [option(param) for param in command.params if param.name != "help"]
+        help_text = "\n\n".join(" ".join(part.split()) for part in command.help.split("\n\n"))
+        parts.append(f"### q8emu {name}\n\n{help_text}\n\n{table(('argument or option', 'default', 'meaning'), rows)}")
+    return "\n".join(parts)
+
+
+def option(param: Any) -> tuple[str, str, str]:
+    """One row for an argument or an option."""
+    is_argument = param.param_type_name == "argument"
+    spelling = f"[{param.name.upper()}]" if is_argument else ", ".join(param.opts)
+    value = "" if is_argument or param.is_flag or not param.metavar else f" {param.metavar}"
+    default = "" if param.default is None or param.default is False else f"{param.default}"
+    return f"`{spelling}{value}`", default, param.help or ""
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "kernels": kernels,
+    "operators": operators,
+    "options": options,
+    "oracles": oracles,
+    "profiles": profiles,
+}
+
+
+def pages() -> list[Path]:
+    """Every Markdown page of the project's documents."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def generated(text: str) -> str:
+    """A page with its tables made anew."""
+
+    def made(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in TABLES:
+            raise SystemExit(f"There is no table '{name}'; known tables: {', '.join(TABLES)}.")
+        return f"{name}{match.group(2)}\n{TABLES[name]()}\n"
+
+    return MARKED.sub(made, text)
+
+
+def main() -> int:
+    """Check or write; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="rewrite the pages")
+    parser.add_argument("--check", action="store_true", help="compare only (the default)")
+    write = parser.parse_args().write
+    stale = []
+    for page in pages():
+        old = page.read_text(encoding="utf-8")
+        new = generated(old)
+        if new != old:
+            stale.append(str(page.relative_to(ROOT)))
+            if write:
+                page.write_text(new, encoding="utf-8")
+    if stale:
+        print(f"{'written' if write else 'out of date, run python docs/generate.py --write'}: {', '.join(stale)}")
+    return 1 if stale and not write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
