@@ -16,9 +16,13 @@ def host_model(node: Node, graph: Graph, inputs: Sequence[str], outputs: Sequenc
     from onnx import NodeProto, ValueInfoProto, helper, numpy_helper
 
     def value(info: TensorInfo) -> ValueInfoProto:
-        return helper.make_tensor_value_info(info.name, helper.np_dtype_to_tensor_dtype(np.dtype(info.dtype)), info.shape)
+        return helper.make_tensor_value_info(
+            info.name, helper.np_dtype_to_tensor_dtype(np.dtype(info.dtype)), info.shape
+        )
 
-    constants = [numpy_helper.from_array(graph.constants[n], n) for n in dict.fromkeys(node.inputs) if n in graph.constants]
+    constants = [
+        numpy_helper.from_array(graph.constants[n], n) for n in dict.fromkeys(node.inputs) if n in graph.constants
+    ]
     body = helper.make_graph(
         [NodeProto.FromString(node.proto)],
         "host",

@@ -48,9 +48,7 @@ class Runner:
         self.threads = threads or os.cpu_count() or 1
         self.isa = resolve_kernels(kernels)
         self.hosts = {i: HostNode(s.node, s.model) for i, s in enumerate(program.steps) if s.kind == "host"}
-        self.tapped = {
-            i: s.node for i, s in enumerate(program.steps) if accumulators and s.kind in WITH_ACCUMULATORS
-        }
+        self.tapped = {i: s.node for i, s in enumerate(program.steps) if accumulators and s.kind in WITH_ACCUMULATORS}
         keep = {program.ports[n].buffer for n in (*program.inputs, *program.outputs, *self.recorded)}
         self.core: _Core | _Spec = _Spec(self) if self.isa == "spec" else _Core(self, sorted(keep))
 

@@ -58,7 +58,9 @@ def _rescaled(bias: np.ndarray, own: np.ndarray, scale: np.ndarray) -> np.ndarra
     """Half to even, exactly, saturated to int32."""
     ratios = [Fraction(float(a)) / Fraction(float(b)) for a, b in zip(own, scale, strict=True)]
     wide = np.broadcast_to(bias, bias.shape[:-1] + scale.shape).reshape(-1, scale.size)
-    values = [[min(max(round(int(v) * r), INT32[0]), INT32[1]) for v, r in zip(row, ratios, strict=True)] for row in wide]
+    values = [
+        [min(max(round(int(v) * r), INT32[0]), INT32[1]) for v, r in zip(row, ratios, strict=True)] for row in wide
+    ]
     return np.array(values, np.int32).reshape(bias.shape[:-1] + scale.shape)
 
 

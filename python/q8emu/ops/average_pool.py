@@ -7,22 +7,17 @@ inside the rounding; a window that is the whole image, unpadded, is a GlobalAver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops import global_average_pool
-from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 from q8emu.ops.window import resolve
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """kernel, strides, dilations, pads, count_include_pad."""
-    x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
+    x, out = view.shape(node.inputs[0]), view.shape(node.outputs[0])
     require("kernel_shape" in node.attrs, node, "no kernel_shape.")
     window = resolve(node, x[2:], node.attrs["kernel_shape"], out[2:], is_pool=True)
     return window | {"count_include_pad": int(node.attrs.get("count_include_pad", 0))}

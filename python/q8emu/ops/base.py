@@ -3,7 +3,7 @@
 
 An operator is a module with two functions:
 
-    attributes(node, builder)   canonical attributes of a node as the file spells it, or UnsupportedOperator
+    attributes(node, view)   canonical attributes of a node as the file spells it, or UnsupportedOperator
     lower(node, low)            the steps of a canonical node, appended to the Lowering
 
 and, where it makes sense, `bounds` (an activation that is only a clamp), `weight_axis` and `channel_axis_fits`
@@ -13,26 +13,36 @@ and, where it makes sense, `bounds` (an activation that is only a clamp), `weigh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from q8emu.errors import UnsupportedOperator
-from q8emu.graph import Node, QuantParams
-from q8emu.numerics import spec
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.graph import Graph, Node, QuantParams
+from q8emu.lowering import Lowering, table
 
 Attributes = Mapping[str, Any]
 Constant = Callable[[str], "np.ndarray | None"]
 
 
+class FileView(Protocol):
+    """What an operator may ask about the file that its node is in."""
+
+    graph: Graph
+    constants: dict[str, np.ndarray]  # canonical ones
+    dequantized: dict[str, tuple[str, QuantParams]]  # real tensor → its quantized tensor and parameters
+
+    def constant(self, name: str) -> np.ndarray | None:
+        """The value of a constant of the file."""
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a tensor."""
+
+
 class Op(Protocol):
     """The two functions of an operator module."""
 
-    def attributes(self, node: Node, builder: Builder) -> Attributes:
+    def attributes(self, node: Node, view: FileView) -> Attributes:
         """Canonical attributes."""
 
     def lower(self, node: Node, low: Lowering) -> None:
@@ -70,18 +80,6 @@ def ratio(*factors: np.floating | float, over: np.floating | float) -> np.float3
 def scale_bits(values: np.ndarray | np.floating) -> np.ndarray:
     """float32 array to the bit patterns that a step carries."""
     return np.atleast_1d(np.asarray(values, np.float32)).view(np.uint32).copy()
-
-
-def table(
-    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: tuple[int, int]
-) -> np.ndarray:
-    """The 256 results of Q(function(DQ(x))), clamped, indexed by the bits of x read as uint8."""
-    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
-    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
-    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
-    return clamped
 
 
 def lower_unary(node: Node, low: Lowering, function: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import clamp_params, out_quant, quant
-
-if TYPE_CHECKING:
-    from q8emu.lower import Lowering
 
 
 def is_fused(node: Node) -> bool:

@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, Constant, lower_unary, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, Constant, FileView, lower_unary, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """low, high."""
-    found = bounds(node, builder.constant)
+    found = bounds(node, view.constant)
     require(found is not None, node, "bounds computed at run time.")
     assert found is not None
     return {"low": found[0], "high": found[1]}

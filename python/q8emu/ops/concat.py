@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """axis."""
-    rank = len(builder.shape(node.outputs[0]))
+    rank = len(view.shape(node.outputs[0]))
     axis = int(node.attrs.get("axis", 0))
     axis = axis + rank if axis < 0 else axis
     require(0 <= axis < rank, node, f"axis {axis} of a tensor of rank {rank}.")

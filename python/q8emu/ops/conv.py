@@ -3,36 +3,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node, QuantParams
-from q8emu.ops.base import Attributes, clamp_params, quant, ratio, require, scale_bits
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, clamp_params, quant, ratio, require, scale_bits
 from q8emu.ops.window import resolve
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """kernel, strides, dilations, pads (top, left, bottom, right), group."""
     names = node.inputs[3] if node.op == "QLinearConv" else node.inputs[1]
-    x, w = builder.shape(node.inputs[0]), builder.shape(names)
-    out = builder.shape(node.outputs[0])
+    x, w = view.shape(node.inputs[0]), view.shape(names)
+    out = view.shape(node.outputs[0])
     group = int(node.attrs.get("group", 1))
     require(len(x) in (3, 4) and len(w) == len(x), node, f"a {len(x) - 2}-D image and a {len(w) - 2}-D kernel.")
     require(group >= 1 and w[0] % group == 0 and x[1] == w[1] * group, node, f"group {group} does not divide channels.")
-    require(node.op == "ConvInteger" or _is_constant(node, names, builder), node, "weights computed at run time.")
+    require(node.op == "ConvInteger" or _is_constant(node, names, view), node, "weights computed at run time.")
     kernel = tuple(node.attrs.get("kernel_shape") or w[2:])
     require(kernel == tuple(w[2:]), node, f"kernel_shape {list(kernel)} is not that of the weights {list(w[2:])}.")
     return resolve(node, x[2:], w[2:], out[2:]) | {"group": group}
 
 
-def _is_constant(node: Node, name: str, builder: Builder) -> bool:
-    known = builder.dequantized.get(name)
-    return name in builder.graph.constants or (known is not None and known[0] in builder.constants)
+def _is_constant(node: Node, name: str, view: FileView) -> bool:
+    known = view.dequantized.get(name)
+    return name in view.graph.constants or (known is not None and known[0] in view.constants)
 
 
 def weight_axis(node: Node, shape: tuple[int, ...]) -> int:

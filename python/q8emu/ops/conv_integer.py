@@ -3,27 +3,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.ops import conv
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """As Conv; the weights and their zero point are constants, the zero point of x may be computed at run time."""
-    require(node.inputs[1] in builder.graph.constants, node, "weights computed at run time.")
+    require(node.inputs[1] in view.graph.constants, node, "weights computed at run time.")
     w_zero_point = node.input(3)
-    require(not w_zero_point or w_zero_point in builder.graph.constants, node, "a weight zero point of run time.")
+    require(not w_zero_point or w_zero_point in view.graph.constants, node, "a weight zero point of run time.")
     if node.input(2):
-        require(int(np.prod(builder.shape(node.inputs[2]))) == 1, node, "a zero point of x with several elements.")
-    return conv.attributes(node, builder)
+        require(int(np.prod(view.shape(node.inputs[2]))) == 1, node, "a zero point of x with several elements.")
+    return conv.attributes(node, view)
 
 
 def lower(node: Node, low: Lowering) -> None:

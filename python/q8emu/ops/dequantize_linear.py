@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 from q8emu.graph import Node, QuantParams
+from q8emu.lowering import Lowering
 from q8emu.ops.base import quant, scale_bits
-
-if TYPE_CHECKING:
-    from q8emu.lower import Lowering
 
 
 def folded(shape: tuple[int, ...], params: QuantParams) -> tuple[int, int, int]:

@@ -3,20 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node, QuantParams
-from q8emu.ops.base import Attributes, quant, require
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.conv import output_stage
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """alpha, transA, transB."""
     alpha, beta = float(node.attrs.get("alpha", 1.0)), float(node.attrs.get("beta", 1.0))
     require(np.isfinite(alpha) and alpha > 0, node, f"alpha {alpha}; expected a positive number.")

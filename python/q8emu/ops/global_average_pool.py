@@ -7,21 +7,17 @@ scale = f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime co
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, ratio, require, scale_bits
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require, scale_bits
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """None."""
-    require(len(builder.shape(node.inputs[0])) in (3, 4), node, "an image that is not 1-D or 2-D.")
+    require(len(view.shape(node.inputs[0])) in (3, 4), node, "an image that is not 1-D or 2-D.")
     return {}
 
 

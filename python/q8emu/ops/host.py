@@ -3,12 +3,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
-
-if TYPE_CHECKING:
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, lower_unary
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, lower_unary
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """alpha."""
     return {"alpha": float(node.attrs.get("alpha", 0.01))}
 

@@ -7,23 +7,18 @@ ONNX Runtime's fused graph.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node, QuantParams
-from q8emu.ops.base import Attributes, quant, require
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.conv import output_stage
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """None."""
     b = node.inputs[3 if node.op == "QLinearMatMul" else 1]
-    ranks = len(builder.shape(node.inputs[0])), len(builder.shape(b))
+    ranks = len(view.shape(node.inputs[0])), len(view.shape(b))
     require(min(ranks) >= 1, node, "a scalar operand.")
     return {}
 
@@ -65,7 +60,7 @@ def emit(
     full_a, full_b = ((1,) * (rank - len(s)) + tuple(s) for s in (a_shape, b_shape))
     batch = tuple(max(i, j) if min(i, j) > 0 else 0 for i, j in zip(full_a[:-2], full_b[:-2], strict=True))
     inputs = (low.reshaped(node.inputs[0], full_a), low.reshaped(node.inputs[1], full_b), *zero_points)
-    params = {**{"has_a_zero_point_input": 0, "has_b_zero_point_input": 0}, **params}
+    params = {"has_a_zero_point_input": 0, "has_b_zero_point_input": 0, **params}
     out_params, out_arrays = output_stage(node, low, product)
     info = low.graph.tensors[node.outputs[0]]
     y = low.new(info.dtype, (*batch, full_a[-2], full_b[-1]))

@@ -3,29 +3,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.ops import matmul
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """Zero points of run time are single values; constant ones of b may be per column."""
     for index, name in enumerate(node.inputs[2:4]):
         if not name:
             continue
-        size = int(np.prod(builder.shape(name)))
-        columns = builder.shape(node.inputs[1])[-1] if index == 1 and name in builder.graph.constants else 1
-        flat = len(builder.shape(name)) <= 1
+        size = int(np.prod(view.shape(name)))
+        columns = view.shape(node.inputs[1])[-1] if index == 1 and name in view.graph.constants else 1
+        flat = len(view.shape(name)) <= 1
         require(size == 1 or (size == columns and flat), node, "zero points per row, or per column at run time.")
-    return matmul.attributes(node, builder)
+    return matmul.attributes(node, view)
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 from q8emu.ops.window import resolve
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """kernel, strides, dilations, pads."""
     require(len([n for n in node.outputs if n]) == 1, node, "a second output with indices.")
-    x, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
+    x, out = view.shape(node.inputs[0]), view.shape(node.outputs[0])
     require("kernel_shape" in node.attrs, node, "no kernel_shape.")
     return resolve(node, x[2:], node.attrs["kernel_shape"], out[2:], is_pool=True)
 

@@ -3,21 +3,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, ratio
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
 from q8emu.ops.binary import is_fused, lower_float
 
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
 
-
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """None."""
     return {}
 

@@ -3,52 +3,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 MODES = ("constant", "reflect", "edge", "wrap")
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """mode, pads (all begins, all ends), value: the real padding value."""
-    rank = len(builder.shape(node.inputs[0]))
+    rank = len(view.shape(node.inputs[0]))
     mode = node.attrs.get("mode", "constant")
     require(mode in MODES, node, f"mode '{mode}' is unknown.")
     pads = node.attrs.get("pads")
     if pads is None:
-        given = builder.constant(node.input(1))
+        given = view.constant(node.input(1))
         require(given is not None, node, "pads computed at run time.")
         assert given is not None
         pads = tuple(int(v) for v in given.reshape(-1))
-    axes = builder.constant(node.input(3)) if node.input(3) else np.arange(rank)
+    axes = view.constant(node.input(3)) if node.input(3) else np.arange(rank)
     require(axes is not None and len(pads) == 2 * axes.size, node, "pads that do not fit the axes.")
     assert axes is not None
     full = [0] * (2 * rank)
     for i, axis in enumerate(int(a) % rank for a in axes):
         full[axis], full[axis + rank] = int(pads[i]), int(pads[i + axes.size])
-    return {"mode": mode, "pads": tuple(full), "value": _value(node, builder)}
+    return {"mode": mode, "pads": tuple(full), "value": _value(node, view)}
 
 
-def _value(node: Node, builder: Builder) -> float:
+def _value(node: Node, view: FileView) -> float:
     if not node.input(2):
         return float(node.attrs.get("value", 0.0))
     name = node.inputs[2]
-    if name in builder.dequantized:
-        quantized, params = builder.dequantized[name]
-        value = builder.constants.get(quantized)
+    if name in view.dequantized:
+        quantized, params = view.dequantized[name]
+        value = view.constants.get(quantized)
         require(value is not None and value.size == 1, node, "a padding value computed at run time.")
         assert value is not None
         return float(spec.dequantize(value, params.scales(), params.zero_points()).reshape(-1)[0])
-    value = builder.constant(name)
+    value = view.constant(name)
     require(value is not None and value.size == 1, node, "a padding value computed at run time.")
     assert value is not None
     return float(value.reshape(-1)[0])

@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import clamp_params, out_quant, scale_bits
 from q8emu.ops.dequantize_linear import folded
-
-if TYPE_CHECKING:
-    from q8emu.lower import Lowering
 
 
 def lower(node: Node, low: Lowering) -> None:

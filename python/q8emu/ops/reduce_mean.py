@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """ReduceMean (QDQ): Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
 
-ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
-axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or more
+ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and
+reduced (R) axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or more
 leading rows: blocks of four. Every other pattern: one after another. The result of one image can therefore depend on
 its place in the batch; that is a property of the runtime which q8emu reproduces.
 
@@ -12,25 +12,21 @@ Source: microsoft/onnxruntime core/providers/cpu/reduction/reduction_ops.cc; the
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 
 LANES, SEQUENTIAL, BLOCKS = range(3)
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """axes: the reduced ones, sorted."""
-    rank = len(builder.shape(node.inputs[0]))
+    rank = len(view.shape(node.inputs[0]))
     axes = node.attrs.get("axes")
     if node.input(1):
-        given = builder.constant(node.inputs[1])
+        given = view.constant(node.inputs[1])
         require(given is not None, node, "axes computed at run time.")
         assert given is not None
         axes = tuple(int(v) for v in given.reshape(-1)) or None

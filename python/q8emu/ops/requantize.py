@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
+from q8emu.lowering import Lowering, table
 from q8emu.numerics import spec
-from q8emu.ops.base import out_quant, quant, table
-
-if TYPE_CHECKING:
-    from q8emu.lower import Lowering
+from q8emu.ops.base import out_quant, quant
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """None."""
     return {}
 

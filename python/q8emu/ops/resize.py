@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resize with mode nearest: each output coordinate picks one input coordinate per axis.
 
-Source: ONNX Resize; microsoft/onnxruntime core/providers/cpu/tensor/upsample.cc, which takes a coordinate within 1e-6 of
-a half for a tie.
+Source: ONNX Resize; microsoft/onnxruntime core/providers/cpu/tensor/upsample.cc, which takes a coordinate within 1e-6
+of a half for a tie.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 COORDINATES = (
     "align_corners",
@@ -30,24 +25,24 @@ NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 TIE = 1e-6  # closer to a half than this counts as a tie
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """index: per axis the input coordinate of each output coordinate."""
     require(node.attrs.get("mode", "nearest") == "nearest", node, "a mode other than nearest.")
     require(node.attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch", node, "an aspect ratio policy.")
-    v10 = builder.graph.opsets[""] == 10
+    v10 = view.graph.opsets[""] == 10
     transform = "asymmetric" if v10 else node.attrs.get("coordinate_transformation_mode", "half_pixel")
     nearest = "floor" if v10 else node.attrs.get("nearest_mode", "round_prefer_floor")
     require(transform in COORDINATES and nearest in NEAREST, node, f"{transform} with {nearest}.")
-    shape, out = builder.shape(node.inputs[0]), builder.shape(node.outputs[0])
-    scales = _scales(node, builder, shape, out)
+    shape, out = view.shape(node.inputs[0]), view.shape(node.outputs[0])
+    scales = _scales(node, view, shape, out)
     lists = [_axis(n, m, s, transform, nearest) for n, m, s in zip(shape, out, scales, strict=True)]
     return {"index": tuple(tuple(map(int, i)) for i in lists)}
 
 
-def _scales(node: Node, builder: Builder, shape: tuple[int, ...], out: tuple[int, ...]) -> list[np.float32]:
+def _scales(node: Node, view: FileView, shape: tuple[int, ...], out: tuple[int, ...]) -> list[np.float32]:
     """float32 factor per axis: given, or output over input."""
-    at = 1 if builder.graph.opsets[""] == 10 else 2
-    given = builder.constant(node.input(at)) if node.input(at) else None
+    at = 1 if view.graph.opsets[""] == 10 else 2
+    given = view.constant(node.input(at)) if node.input(at) else None
     require(given is not None or not node.input(at), node, "scales computed at run time.")
     scales = [np.float32(m) / np.float32(n) for n, m in zip(shape, out, strict=True)]
     if given is not None and given.size:

@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """ranges: per axis (start, stop, step), as for numpy.arange."""
-    shape = builder.shape(node.inputs[0])
+    shape = view.shape(node.inputs[0])
     ranges = [(0, d, 1) for d in shape]
-    starts, ends, axes, steps = (_list(node, builder, i, n) for i, n in enumerate(("starts", "ends", "axes", "steps"), 1))
+    starts, ends, axes, steps = (_list(node, view, i, n) for i, n in enumerate(("starts", "ends", "axes", "steps"), 1))
     require(starts is not None and ends is not None, node, "bounds computed at run time.")
     assert starts is not None and ends is not None
     axes = list(range(len(starts))) if axes is None else axes
@@ -28,8 +23,10 @@ def attributes(node: Node, builder: Builder) -> Attributes:
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis = axis + len(shape) if axis < 0 else axis
         require(0 <= axis < len(shape) and step != 0, node, f"axis {axis}, step {step}.")
-        ranges[axis] = slice(start, end, step).indices(shape[axis]) if step > 0 or end > -(2**31) else _to_front(
-            start, step, shape[axis]
+        ranges[axis] = (
+            slice(start, end, step).indices(shape[axis])
+            if step > 0 or end > -(2**31)
+            else _to_front(start, step, shape[axis])
         )
     return {"ranges": tuple(ranges)}
 
@@ -39,13 +36,13 @@ def _to_front(start: int, step: int, length: int) -> tuple[int, int, int]:
     return slice(start, None, step).indices(length)
 
 
-def _list(node: Node, builder: Builder, index: int, name: str) -> list[int] | None:
+def _list(node: Node, view: FileView, index: int, name: str) -> list[int] | None:
     if name in node.attrs:
         return [int(v) for v in node.attrs[name]]
     operand = node.input(index)
     if not operand:
         return None
-    value = builder.constant(operand)
+    value = view.constant(operand)
     require(value is not None, node, f"{name} computed at run time.")
     assert value is not None
     return [int(v) for v in value.reshape(-1)]

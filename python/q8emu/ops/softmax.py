@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Softmax (QDQ, QLinearSoftmax): exp(x) / sum of exp(x), with a table of 256 exponentials.
 
-T[i] = f32(exp((i - 255 + b / x_scale) * x_scale)), b = max(0, logf(f32(FLT_MAX / D)) - 5), the index shifted so that the
-row's maximum takes entry 255; y = rne(f32(f32(e * floor(1 / y_scale)) / sum)) + y_zero_point. The input zero point
+T[i] = f32(exp((i - 255 + b / x_scale) * x_scale)), b = max(0, logf(f32(FLT_MAX / D)) - 5), the index shifted so that
+the row's maximum takes entry 255; y = rne(f32(f32(e * floor(1 / y_scale)) / sum)) + y_zero_point. The input zero point
 cancels. Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_softmax.cc.
 """
 
@@ -10,24 +10,20 @@ from __future__ import annotations
 
 import math
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from q8emu.graph import Node
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import Attributes, clamp_params, out_quant, quant, require, scale_bits
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require, scale_bits
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """axes: (first, last + 1) of the axes over which the sum runs; before opset 13 all from `axis` on."""
-    rank = len(builder.shape(node.inputs[0]))
+    rank = len(view.shape(node.inputs[0]))
     contrib = node.op.startswith("com.microsoft:")
-    opset = int(node.attrs.get("opset", 13)) if contrib else builder.graph.opsets[""]
+    opset = int(node.attrs.get("opset", 13)) if contrib else view.graph.opsets[""]
     axis = int(node.attrs.get("axis", -1 if opset >= 13 else 1))
     axis = axis + rank if axis < 0 else axis
     require(0 <= axis < rank, node, f"axis {axis} of a tensor of rank {rank}.")

@@ -3,25 +3,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """axis, lengths."""
-    shape = builder.shape(node.inputs[0])
+    shape = view.shape(node.inputs[0])
     axis = int(node.attrs.get("axis", 0))
     axis = axis + len(shape) if axis < 0 else axis
     require(0 <= axis < len(shape) and all(node.outputs), node, "an axis out of range, or an output without a name.")
-    lengths = tuple(builder.shape(name)[axis] for name in node.outputs)
+    lengths = tuple(view.shape(name)[axis] for name in node.outputs)
     require(sum(lengths) == shape[axis], node, f"parts {list(lengths)} of an axis of {shape[axis]}.")
     return {"axis": axis, "lengths": lengths}
 

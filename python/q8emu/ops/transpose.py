@@ -3,19 +3,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from q8emu.graph import Node
-from q8emu.ops.base import Attributes, require
-
-if TYPE_CHECKING:
-    from q8emu.canonical.builder import Builder
-    from q8emu.lower import Lowering
+from q8emu.lowering import Lowering
+from q8emu.ops.base import Attributes, FileView, require
 
 
-def attributes(node: Node, builder: Builder) -> Attributes:
+def attributes(node: Node, view: FileView) -> Attributes:
     """perm."""
-    rank = len(builder.shape(node.inputs[0]))
+    rank = len(view.shape(node.inputs[0]))
     perm = tuple(node.attrs.get("perm") or range(rank)[::-1])
     require(sorted(perm) == list(range(rank)), node, f"perm {list(perm)} is not a permutation of {rank} axes.")
     return {"perm": perm}

@@ -27,9 +27,7 @@ OLDEST_OPSET = 10  # the first with QuantizeLinear
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
-def read_onnx(
-    model: Path | str | bytes, *, batch: int | None = None, dims: Mapping[str, int] | None = None
-) -> Graph:
+def read_onnx(model: Path | str | bytes, *, batch: int | None = None, dims: Mapping[str, int] | None = None) -> Graph:
     """Read an ONNX model.
 
     Args:
@@ -132,7 +130,8 @@ class _Sizes:
             return self.batch
         label = dim.dim_param or "unknown"
         raise BadInput(
-            f"Input '{tensor}' leaves dimension {axis} ({label}) open; only the leading one may be. Fix it in the model."
+            f"Input '{tensor}' leaves dimension {axis} ({label}) open; only the leading one may be. "
+            "Fix it in the model."
         )
 
 

@@ -23,8 +23,8 @@ CORRECT_CEIL_OPSET = 22
 STANDIN_OPSET = 17  # of the standard operators that stand in for com.microsoft ones
 SMALL = 1024  # constants up to this many elements may decide a shape
 SHAPE_OPERATORS = frozenset(
-    "Add Cast Concat Constant ConstantOfShape Div Equal Expand Floor Gather Identity Mul Range ReduceProd Reshape Shape "
-    "Slice Squeeze Sub Unsqueeze Where".split()
+    "Add Cast Concat Constant ConstantOfShape Div Equal Expand Floor Gather Identity Mul Range ReduceProd Reshape "
+    "Shape Slice Squeeze Sub Unsqueeze Where".split()
 )
 # com.microsoft operator → standard operator with the same shape rule, and which operands it reads
 MICROSOFT = {

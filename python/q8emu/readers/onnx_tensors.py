@@ -35,8 +35,8 @@ def checked_shape(shape: Sequence[int], where: str, least: int = 1) -> tuple[int
         raise BadModel(f"The model's {where} has shape {list(shape)}; expected up to 8 dimensions of {least} or more.")
     if prod(shape) > MAX_ELEMENTS or max(shape, default=0) > MAX_DIMENSION:
         raise TooLarge(
-            f"The model's {where} has shape {list(shape)}, {prod(shape)} elements; the limit is {MAX_ELEMENTS} elements "
-            f"and {MAX_DIMENSION} along an axis."
+            f"The model's {where} has shape {list(shape)}, {prod(shape)} elements; the limit is {MAX_ELEMENTS} "
+            f"elements and {MAX_DIMENSION} along an axis."
         )
     return tuple(int(d) for d in shape)
 

@@ -13,7 +13,7 @@ from q8emu.steps.base import Arrays, bounds, integer, integers, output_stage, re
 
 
 def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """Sequential float32 sum of the dequantized taps, one division by the count, one by the scale, zero point inside."""
+    """Sequential float32 sum of the dequantized taps, divided by the count and by the scale, zero point inside."""
     x, out = inputs[0], outs[0]
     window = integers(step, "kernel")
     total = np.zeros(out.shape, np.float32)
