@@ -22,7 +22,8 @@ WEIGHTS, TRAIN_LOG = "golden/resnet8/weights.npz", "golden/resnet8/train_log.jso
 VECTOR_IMAGES = 2
 """How many of the packaged images the vectors are made from."""
 
-ORT = ("onnxruntime", "cpu")
+FLOATS = ("onnxruntime", "cpu floats")  # sums of floats: their order is the CPU's
+INTEGERS = ("onnxruntime", "cpu integers", "numpy", "zlib")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Artifact:
         path: from the root of the repository.
         data: its bytes.
         how: one sentence.
-        depends: the versions in the manifest that decide the bytes, and "cpu" where the oracle's CPU does.
+        depends: what of the manifest's versions decides the bytes, and which of the CPU's properties: those of its
+            float sums, or only those of integer kernels.
     """
 
     path: str
@@ -51,7 +53,7 @@ def packaged_inputs() -> Iterator[Artifact]:
 def ranges(model: onnx.ModelProto, data: Path) -> Iterator[Artifact]:
     """The result of the calibration; needs CIFAR-10."""
     text = quantize.calibrate(model, quantize.calibration_images(data))
-    yield Artifact(RANGES, text.encode(), "calibration of the float model on 500 training images of CIFAR-10", ORT)
+    yield Artifact(RANGES, text.encode(), "calibration of the float model on 500 training images of CIFAR-10", FLOATS)
 
 
 def models(model: onnx.ModelProto, calibrated: str) -> Iterator[Artifact]:
@@ -70,7 +72,7 @@ def vectors(name: str, model: bytes) -> Artifact:
     inputs = {key: array[:VECTOR_IMAGES] for key, array in images().items()}
     seen = oracle.run(model, inputs, taps=True)
     how = f"ONNX Runtime on the first {VECTOR_IMAGES} packaged images: every quantized tensor, and the output"
-    return Artifact(f"golden/vectors/{name}.npz", archive.npz_bytes(seen), how, (*ORT, "numpy", "zlib"))
+    return Artifact(f"golden/vectors/{name}.npz", archive.npz_bytes(seen), how, INTEGERS)
 
 
 def single_operators() -> Iterator[Artifact]:
@@ -80,7 +82,7 @@ def single_operators() -> Iterator[Artifact]:
         how = "golden/cases.py; shapes of the outputs from ONNX Runtime"
         yield Artifact(f"golden/cases/{operator}.onnx", case.model, how, ("onnx", "onnxruntime"))
         how = "golden/cases.py; what it is fed, and what ONNX Runtime computes from it"
-        yield Artifact(f"golden/cases/{operator}.npz", case.arrays(), how, (*ORT, "numpy", "zlib"))
+        yield Artifact(f"golden/cases/{operator}.npz", case.arrays(), how, INTEGERS)
 
 
 def accuracy(model: onnx.ModelProto, quantized: Mapping[str, bytes], data: Path) -> Iterator[Artifact]:
@@ -89,7 +91,7 @@ def accuracy(model: onnx.ModelProto, quantized: Mapping[str, bytes], data: Path)
         Path(path).stem: made for path, made in quantized.items() if path.startswith("golden/models/")
     }
     how = "ONNX Runtime on the 10,000 test images of CIFAR-10"
-    yield Artifact(ACCURACY, quantize.accuracy(named, data).encode(), how, ORT)
+    yield Artifact(ACCURACY, quantize.accuracy(named, data).encode(), how, FLOATS)
 
 
 def everything(data: Path | None) -> Iterator[Artifact]:

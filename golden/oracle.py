@@ -81,15 +81,20 @@ def versions() -> dict[str, str]:
 
 
 def cpu() -> dict[str, Any]:
-    """The CPU under the oracle: without VNNI an x86-64 one saturates pairs of u8 x s8 products."""
+    """What the oracle's bits depend on in a CPU.
+
+    machine and flags decide the order of float sums; fused: are products and sums of floats contracted?
+    saturates: do pairs of u8 x s8 products saturate, as they do on x86-64 with AVX2 and without VNNI?
+    """
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.is_file() else []
     fields = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in reversed(lines))}
     flags = set(fields.get("flags", fields.get("Features", "")).split())
-    shown = ("avx2", "fma", "avx512f", *VNNI_FLAGS)
+    vnni = bool(flags.intersection(VNNI_FLAGS))
     return {
         "machine": platform.machine(),
-        "model": fields.get("model name", platform.processor()),
-        "flags": [flag for flag in shown if flag in flags],
-        "vnni": bool(flags.intersection(VNNI_FLAGS)),
+        "flags": [flag for flag in ("avx2", "fma", "avx512f", *VNNI_FLAGS) if flag in flags],
+        "vnni": vnni,
+        "saturates": "avx2" in flags and not vnni,
+        "fused": "fma" in flags or platform.machine() in ("aarch64", "arm64"),
     }

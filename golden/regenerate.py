@@ -28,6 +28,8 @@ MANIFEST = ROOT / "golden/manifest.json"
 RETRAIN = "python golden/resnet8/train.py --data DIR --out OUT"
 TRAINED = f"golden/resnet8/train.py; not rebuilt here, {RETRAIN} trains it again"
 
+CPU = {"cpu floats": ("machine", "flags"), "cpu integers": ("machine", "saturates", "fused")}
+
 Entry = dict[str, Any]
 
 
@@ -64,9 +66,9 @@ def differing_conditions(manifest: Mapping[str, Any], names: Iterable[str]) -> l
     """Which of the versions and of the CPU's properties are not those of the manifest."""
     versions, found = oracle.versions(), []
     for name in names:
-        if name == "cpu":
+        if name in CPU:
             old, new = manifest["cpu"], oracle.cpu()
-            found += [f"cpu {key} {old.get(key)} → {new[key]}" for key in ("machine", "flags") if old.get(key) != new[key]]
+            found += [f"cpu {key} {old.get(key)} → {new[key]}" for key in CPU[name] if old.get(key) != new[key]]
         elif manifest["versions"].get(name) != versions[name]:
             found.append(f"{name} {manifest['versions'].get(name)} → {versions[name]}")
     return found
@@ -156,6 +158,10 @@ def main() -> int:
     if args.data is None:
         print(f"{RANGES}, {ACCURACY}: not checked, they need CIFAR-10 (--data DIR)")
     if args.write:
+        stale = differing_conditions(manifest, ("numpy", "onnx", "onnxruntime", "cpu floats"))
+        if args.data is None and stale:
+            print(f"nothing written: {', '.join(stale)}; then the calibration has to be made again too (--data DIR)")
+            return 1
         write(artifacts, manifest)
         print(f"wrote {len(differ)} files and {MANIFEST.relative_to(ROOT)}")
         return 1 if problem else 0

@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 import strategies_mutations as mutations
 
@@ -40,12 +41,14 @@ class Outcome:
     Attributes:
         code: exit code, or minus the signal.
         message: what it wrote on stderr.
+        report: what it wrote on stdout.
         peak: largest resident memory in bytes.
         seconds: processor time.
     """
 
     code: int
     message: str
+    report: str
     peak: int
     seconds: float
 
@@ -57,37 +60,44 @@ class Outcome:
             return f"exit code {self.code}"
         if "Traceback" in self.message or "should have explained" in self.message:
             return "an exception without a sentence"
-        if self.code == 2 and not (self.message.startswith("q8emu: ") and self.message.count("\n") == 1):
+        if self.code == 2 and not (self._is_sentence() or (not self.message and "no verdict" in self.report)):
             return "exit code 2 without exactly one sentence"
         return f"{self.peak / 2**20:.0f} MiB of memory" if self.peak > MEMORY_LIMIT else None
+
+    def _is_sentence(self) -> bool:
+        return self.message.startswith("q8emu: ") and self.message.count("\n") == 1
 
 
 def in_child(function: Callable[[], int]) -> Outcome:
     """Run a function in a forked child; its result is the exit code."""
-    with tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         pid = os.fork()
         if pid == 0:
-            _child(function, errors.fileno())
+            _child(function, output.fileno(), errors.fileno())
         status, usage = _wait(pid)
-        errors.seek(0)
-        message = errors.read(100_000).decode("utf-8", "replace")
+        report, message = _written(output), _written(errors)
     seconds = usage.ru_utime + usage.ru_stime
-    return Outcome(os.waitstatus_to_exitcode(status), message, usage.ru_maxrss * 1024, seconds)
+    return Outcome(os.waitstatus_to_exitcode(status), message, report, usage.ru_maxrss * 1024, seconds)
 
 
-def _child(function: Callable[[], int], errors: int) -> None:
+def _written(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(200_000).decode("utf-8", "replace")
+
+
+def _child(function: Callable[[], int], output: int, errors: int) -> None:
     """Never returns."""
     code = 99
     try:
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(null, 1)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(output, 1)
         os.dup2(errors, 2)
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         code = function()
     finally:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
 
@@ -147,7 +157,7 @@ def run(count: int, seed: int, keep: Path) -> int:
                 bad += 1
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{seed}-{index}.onnx").write_bytes(damaged)
-                told = asdict(outcome) | {"message": outcome.message[-1500:]}
+                told = asdict(outcome) | {"message": outcome.message[-1500:], "report": outcome.report[-500:]}
                 print(json.dumps({"index": index, "base": name, "how": how, "problem": problem} | told), flush=True)
     print(json.dumps({"count": count, "seed": seed, "codes": codes, "bad": bad, "peak": worst}))
     return bad

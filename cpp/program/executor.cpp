@@ -90,9 +90,10 @@ void Executor::plan(const ExecutorOptions& options) {
                "the Program does not fit in 64 bits");
     return offset;
   };
+  size_t scratch_bytes = 0;  // of the step that needs most
   for (const auto& step : steps_) {
     packed_offsets_.push_back(place(step ? step->packed_bytes() : 0));
-    if (step) scratch_bytes_ = std::max(scratch_bytes_, round_up_to_64(step->scratch_bytes()));
+    if (step) scratch_bytes = std::max(scratch_bytes, step->scratch_bytes());
   }
   accumulator_offsets_.resize(steps_.size(), 0);
   for (const int64_t number : options.keep_accumulators) {
@@ -104,8 +105,7 @@ void Executor::plan(const ExecutorOptions& options) {
     place(64);  // so that no offset is 0
     accumulator_offsets_[i] = place(bytes_of({DType::s32, y.shape}));
   }
-  scratch_offset_ = end;
-  for (int64_t thread = 0; thread < options.threads; ++thread) place(scratch_bytes_);
+  for (int64_t thread = 0; thread < options.threads; ++thread) scratch_offsets_.push_back(place(scratch_bytes));
   memory_bytes_ = end;
   Q8_REQUIRE(memory_bytes_ <= options.memory_limit, "the Program needs ", memory_bytes_,
              " bytes for buffers, packed weights and scratch memory, more than the memory_limit of ",
@@ -194,7 +194,7 @@ void Executor::run(int64_t begin, int64_t end) {
 
 void Executor::run_steps(int64_t begin, int64_t end, int64_t thread) {
   const DefaultFloatEnvironment environment;
-  uint8_t* scratch = memory_ + scratch_offset_ + static_cast<size_t>(thread) * scratch_bytes_;
+  uint8_t* scratch = memory_ + scratch_offsets_[static_cast<size_t>(thread)];
   for (int64_t i = begin; i < end; ++i) {
     const LoadedStep& step = *steps_[static_cast<size_t>(i)];
     for (int phase = 0; phase < step.phases(); ++phase) {

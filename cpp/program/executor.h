@@ -71,8 +71,7 @@ class Executor {
     size_t offset, bytes;
   };
   std::vector<Block> blocks_;  // of memory, behind the buffers
-  size_t scratch_offset_ = 0;
-  size_t scratch_bytes_ = 0;  // for each thread
+  std::vector<size_t> scratch_offsets_;  // by thread
   size_t memory_bytes_ = 0;
   struct Free {
     void operator()(void* memory) const;

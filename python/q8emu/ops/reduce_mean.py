@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """ReduceMean (QDQ): Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
 
-ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and
-reduced (R) axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or more
-leading rows: blocks of four. Every other pattern: one after another. The result of one image can therefore depend on
-its place in the batch; that is a property of the runtime which q8emu reproduces.
+ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
+axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or
+more leading rows: blocks of four. Every other pattern: one after another. The result of one image can therefore depend
+on its place in the batch; that is a property of the runtime which q8emu reproduces.
 
 Source: microsoft/onnxruntime core/providers/cpu/reduction/reduction_ops.cc; the orders were found by running it.
 """
