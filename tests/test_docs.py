@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typer
 
+import q8emu
 from q8emu.cli import app
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,18 @@ def test_commands_run(page: str, command: str, tmp_path: Path) -> None:
 def test_the_set_up_is_two_commands() -> None:
     _, first = blocks(SHOWN, "sh")[0]
     assert first.splitlines() == ["pip install . && q8emu verify", "pip install '.[test]' && pytest"]
+
+
+def test_the_shown_report_is_the_one_that_verify_makes() -> None:
+    ((_, text),) = blocks(SHOWN, "text")
+    report = q8emu.verify(against=["ort"])
+    for row, results in report.rows():
+        line = next(line for line in text.splitlines() if line.startswith(f"{row.name} "))
+        shape = "×".join(report.shape(row))
+        found = results["ort"]
+        assert line.split()[1:6] == [row.operator, row.dtype, shape, f"{found.elements:,}", str(found.differing)]
+    assert f"  ort: {report.oracles[0].verdict}. {report.oracles[0].sentence}"[:60] in text
+    assert text.splitlines()[-1] == "verdict: holds (decided by ort)"
 
 
 def test_named_commands_and_options_exist() -> None:

@@ -96,7 +96,7 @@ def qlinear_unary(model: Model) -> None:
 # Sums over several values
 
 IMAGE = {S8: Quant(S8, 2.0**-4, -9), U8: Quant(U8, 2.0**-4, 119)}
-POOLED = {S8: Quant(S8, 2.0**-5, 4), U8: Quant(U8, 2.0**-5, 101)}
+POOLED = {S8: Quant(S8, 2.0**-5, 3), U8: Quant(U8, 2.0**-5, 101)}
 POOLS: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "int8": (S8, (2, 3, 6, 7), {"kernel_shape": [2, 2], "strides": [2, 2]}),
     "uint8": (U8, (2, 3, 6, 7), {"kernel_shape": [3, 2], "pads": [1, 0, 1, 1]}),
@@ -123,11 +123,17 @@ def qlinear_average_pool(model: Model) -> None:
         qoperator(model, branch, [_image(f"pool {branch}", dtype, shape)], POOLED[dtype], **attrs)
 
 
-GLOBAL = {"int8": (S8, (2, 5, 4, 6)), "uint8": (U8, (2, 5, 7, 3)), "line": (U8, (2, 5, 16)), "square": (S8, (3, 16, 8, 8))}
+GLOBAL = {
+    "int8": (S8, (2, 24, 4, 4)),
+    "uint8": (U8, (2, 24, 2, 8)),
+    "line": (U8, (2, 24, 16)),
+    "square": (S8, (3, 32, 8, 8)),
+    "odd": (U8, (2, 5, 7, 3)),
+}
 
 
 def global_average_pool(model: Model) -> None:
-    """QDQ; a square of 64 pixels has many ties."""
+    """QDQ; images of 16 and 64 pixels have many ties."""
     for branch, (dtype, shape) in GLOBAL.items():
         qdq(model, branch, [_image(f"global {branch}", dtype, shape)], [POOLED[dtype]])
 

@@ -204,7 +204,7 @@ def _added_bias(node: Node, builder: Builder) -> tuple[Node, str] | None:
 def _bias(node: Node, name: str, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
     """Name of the int32 bias constant, None when the bias is not a constant."""
     channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
-    scale = accumulator_scale(x, w, channels)
+    scale = accumulator_scale(node, x, w, channels)
     known = builder.dequantized.get(name)
     if known is None:
         value = builder.constant(name)

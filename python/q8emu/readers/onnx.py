@@ -54,32 +54,27 @@ def read_onnx(model: Path | str | bytes, *, batch: int | None = None, dims: Mapp
     nodes = _sorted_nodes(proto, {i.name for i in inputs} | set(constants), folder)
     graph = _infer(nodes, inputs, constants, opsets)
     outputs = tuple(v.name for v in proto.graph.output)
-    for value in proto.graph.output:
-        _check_output(value, graph)
+    declared = {v.name: _declared(v, graph) for v in proto.graph.output}
     if not outputs:
         raise BadModel("The model has no outputs; there is nothing to compute.")
-    return replace(graph, outputs=outputs)
+    return replace(graph, outputs=outputs, declared={n: d for n, d in declared.items() if d is not None})
 
 
-def _check_output(value: ValueInfoProto, graph: Graph) -> None:
-    """An output exists, and is of the type that the file declares."""
+def _declared(value: ValueInfoProto, graph: Graph) -> tuple[str, tuple[int | None, ...] | None] | None:
+    """What the file says of an output: dtype and shape, None where it leaves them open.
+
+    Raises:
+        BadModel: no node defines the output.
+    """
     if value.name not in graph.tensors:
         raise BadModel(f"The model's output '{value.name}' is produced by no node; expected one that defines it.")
-    info, declared = graph.tensors[value.name], value.type.tensor_type
-    kind = value.type.WhichOneof("value")
-    if kind is None or (kind == "tensor_type" and declared.elem_type == 0):
-        return
-    dtype = dtype_name(declared.elem_type, f"output '{value.name}'") if kind == "tensor_type" else kind
-    dims = declared.shape.dim if declared.HasField("shape") else ()
-    fixed = [d.dim_value if d.HasField("dim_value") else None for d in dims]
-    fits = not declared.HasField("shape") or (
-        len(fixed) == len(info.shape) and all(d in (None, size) for d, size in zip(fixed, info.shape, strict=True))
-    )
-    if dtype != info.dtype or not fits:
-        raise BadModel(
-            f"The model declares its output '{value.name}' as {dtype}{fixed}, but its node makes "
-            f"{info.dtype}{list(info.shape)}; expected the same."
-        )
+    kind, declared = value.type.WhichOneof("value"), value.type.tensor_type
+    if kind != "tensor_type":
+        return None if kind is None else (kind, None)
+    if declared.elem_type == 0:
+        return None
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
+    return dtype_name(declared.elem_type, f"output '{value.name}'"), tuple(dims) if declared.HasField("shape") else None
 
 
 def batch_is_symbolic(model: Path | str | bytes) -> bool:
