@@ -91,5 +91,8 @@ def build(operator: str) -> Case:
 def read(folder: Path, operator: str) -> Case:
     """The committed case of one operator."""
     arrays = archive.read_npz((folder / f"{operator}.npz").read_bytes())
-    sides = {side: {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(side)} for side in ("in.", "out.")}
-    return Case((folder / f"{operator}.onnx").read_bytes(), sides["in."], sides["out."])
+    inputs, outputs = (
+        {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(side)}
+        for side in ("in.", "out.")
+    )
+    return Case((folder / f"{operator}.onnx").read_bytes(), inputs, outputs)

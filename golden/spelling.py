@@ -99,7 +99,7 @@ class Model:
 
     def dequantize(self, name: str, operand: Operand) -> str:
         """A float tensor."""
-        axis = {} if operand.quant.axis is None else {"axis": operand.quant.axis}
+        axis: dict[str, Any] = {} if operand.quant.axis is None else {"axis": operand.quant.axis}
         inputs = [self.operand(name, operand), *self.params(name, operand.quant)]
         self.node("DequantizeLinear", inputs, [f"{name}_real"], **axis)
         return f"{name}_real"
@@ -167,7 +167,9 @@ def qdq(
     reals = [f"{branch}.real{i}" for i in range(len(results))]
     model.node(op or model.operator, inputs, reals, **attrs)
     if activation is not None:
-        bounds = [model.constant(f"{branch}.bound{i}", np.float32(v)) for i, v in enumerate(activation.bounds)]
+        bounds = [
+            model.constant(f"{branch}.bound{i}", np.array(v, np.float32)) for i, v in enumerate(activation.bounds)
+        ]
         model.node(activation.op, [reals[0], *bounds], [f"{branch}.activated"])
         reals = [f"{branch}.activated"]
     for i, (real, quant) in enumerate(zip(reals, results, strict=True)):
@@ -179,12 +181,9 @@ def _bias(model: Model, name: str, bias: np.ndarray, operands: Sequence[Operand]
         return model.constant(name, bias)
     scales = [np.array(operand.quant.scale, np.float32) for operand in operands[:2]]
     product = (scales[0] * scales[1]).astype(np.float32)
-    model.node(
-        "DequantizeLinear",
-        [model.constant(name, bias), model.constant(f"{name}_scale", product)],
-        [f"{name}_real"],
-        **({"axis": 0} if product.ndim else {}),
-    )
+    inputs = [model.constant(name, bias), model.constant(f"{name}_scale", product)]
+    axis: dict[str, Any] = {"axis": 0} if product.ndim else {}
+    model.node("DequantizeLinear", inputs, [f"{name}_real"], **axis)
     return f"{name}_real"
 
 

@@ -11,12 +11,14 @@ import json
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-
 from golden import archive, artifacts, cases, oracle, regenerate
-from golden.resnet8.quantize import RECIPES
+from golden.resnet8.images import images
+from golden.resnet8.quantize import DEFAULT, RECIPES, Recipe
+
 from q8emu.canonical import canonicalize
 from q8emu.canonical.qoperator import QOPERATORS
 from q8emu.lower import lower
@@ -111,7 +113,8 @@ def test_a_difference_is_explained_or_not(tmp_path: Path, monkeypatch: pytest.Mo
     manifest = regenerate.read_manifest()
     monkeypatch.setattr(oracle, "versions", lambda: dict(manifest["versions"]))
     monkeypatch.setattr(oracle, "cpu", lambda: dict(manifest["cpu"]))
-    np.savez(tmp_path / "stored.npz", **arrays)
+    stored: dict[str, Any] = dict(arrays)
+    np.savez(tmp_path / "stored.npz", **stored)
     name = next(name for name in arrays if name.startswith("out."))
     changed = archive.npz_bytes(arrays | {name: arrays[name] + 1})
     repacked, altered = (
@@ -168,14 +171,14 @@ def _without(case: cases.Case, prefix: str) -> cases.Case:
     model = onnx.load_from_string(case.model)
     for field in (model.graph.node, model.graph.input, model.graph.output, model.graph.initializer):
         for item in [item for item in field if item.name.startswith(prefix)]:
-            field.remove(item)  # type: ignore[arg-type]
+            field.remove(item)
     kept = [{n: a for n, a in side.items() if not n.startswith(prefix)} for side in (case.inputs, case.outputs)]
     assert len(kept[1]) < len(case.outputs)
     return cases.Case(model.SerializeToString(), *kept)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_the_vectors_are_reproduced_by_every_isa(recipe: artifacts.quantize.Recipe, isa: str) -> None:
+def test_the_vectors_are_reproduced_by_every_isa(recipe: Recipe, isa: str) -> None:
     """Every quantized tensor of the ResNet8 and its final output."""
     model = (GOLDEN / f"models/{recipe.name}.onnx").read_bytes()
     expected = archive.read_npz((GOLDEN / f"vectors/{recipe.name}.npz").read_bytes())
@@ -185,12 +188,12 @@ def test_the_vectors_are_reproduced_by_every_isa(recipe: artifacts.quantize.Reci
 
 
 def test_the_packaged_model_is_a_golden_one() -> None:
-    golden = GOLDEN / f"models/{artifacts.quantize.DEFAULT.name}.onnx"
+    golden = GOLDEN / f"models/{DEFAULT.name}.onnx"
     assert default_model().read_bytes() == golden.read_bytes()
 
 
 def test_the_packaged_input_is_the_synthetic_one() -> None:
-    assert_same_bits(default_inputs(), artifacts.images(), "packaged input")
+    assert_same_bits(default_inputs(), images(), "packaged input")
 
 
 # The data can tell arithmetics apart

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The default model: its float form is the trained network, its eight quantizations are four models in two spellings."""
+"""The default model: its float form is the trained network, its eight quantizations are four models spelled twice."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import argparse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
-
 from golden import oracle
 from golden.resnet8.quantize import RECIPES, read_weights
 from golden.spelling import Model, Operand, Quant, codes
+
 from q8emu.canonical import canonicalize
 from q8emu.graph import Graph
 from q8emu.lower import lower
@@ -58,10 +59,10 @@ def by_definition(weights: Arrays, image: np.ndarray) -> np.ndarray:
             for j in range(kernel):
                 part = padded[:, :, i : i + size * stride : stride, j : j + size * stride : stride]
                 total += np.einsum("oc,nchw->nohw", w[:, :, i, j], part)
-        return total + weights[f"{name}.bias"][:, None, None]
+        return np.asarray(total + weights[f"{name}.bias"][:, None, None])
 
     def relu(x: np.ndarray) -> np.ndarray:
-        return np.maximum(x, 0)
+        return np.asarray(np.maximum(x, 0))
 
     x = relu(conv("stem", image.astype(np.float64)))
     for stack, stride in (("stack1", 1), ("stack2", 2), ("stack3", 2)):
@@ -112,7 +113,8 @@ def test_names_in_the_float_model_are_the_layers() -> None:
     assert layers < set(names)
     assert {t.name for t in model.graph.initializer} == set(weights)
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "N"
-    pads = {n.name: list(next(a.ints for a in n.attribute if a.name == "pads")) for n in model.graph.node if n.op_type == "Conv"}
+    convs = [node for node in model.graph.node if node.op_type == "Conv"]
+    pads = {node.name: list(a.ints) for node in convs for a in node.attribute if a.name == "pads"}
     assert pads["stack2_conv1"] == pads["stack3_conv1"] == [0, 0, 1, 1]
     assert pads["stem"] == [1, 1, 1, 1]
     assert pads["stack2_shortcut"] == [0, 0, 0, 0]
@@ -137,7 +139,8 @@ def test_the_default_input_loads() -> None:
     inputs = default_inputs()
     assert list(inputs) == ["image"]
     image = inputs["image"]
-    assert (image.dtype, image.shape) == (np.float32, (8, 3, 32, 32))
+    assert image.dtype == np.float32
+    assert image.shape == (8, 3, 32, 32)
     assert np.array_equal(image, image.astype(np.uint8))
     assert len({one.tobytes() for one in image}) == 8
     assert (image.min(), image.max()) == (0, 255)
@@ -201,7 +204,7 @@ class Twins:
         operands = [real["flat"], *self._real_weights(model, "dense", "flat", self.dense)]
         self._real(model, real, "dense", "Gemm", operands, transB=1)
         self._real(model, real, "y", "Softmax", [real["dense"]], axis=-1)
-        return model.proto().SerializeToString()
+        return bytes(model.proto().SerializeToString())
 
     def _real_conv(self, model: Model, real: dict[str, str], name: str, x: str, activation: str) -> None:
         operands = [real[x], *self._real_weights(model, name, x, self.weights)]
@@ -209,13 +212,20 @@ class Twins:
 
     def _real_weights(self, model: Model, name: str, x: str, quant: Quant) -> list[str]:
         w = model.dequantize(f"{name}_w", Operand(self.codes[name], quant, True))
-        scale = (np.float32(self.tensors[x].scale) * np.array(quant.scale, np.float32)).astype(np.float32)
+        scale = (np.array(self.tensors[x].scale, np.float32) * np.array(quant.scale, np.float32)).astype(np.float32)
         bias = [model.constant(f"{name}_b", self.codes[f"{name} bias"]), model.constant(f"{name}_bs", scale)]
         model.node("DequantizeLinear", bias, [f"{name}_b_real"], axis=0)
         return [w, f"{name}_b_real"]
 
     def _real(
-        self, model: Model, real: dict[str, str], name: str, op: str, inputs: list[str], activation: str = "", **attrs: object
+        self,
+        model: Model,
+        real: dict[str, str],
+        name: str,
+        op: str,
+        inputs: list[str],
+        activation: str = "",
+        **attrs: Any,
     ) -> None:
         """The operator, its activation, a QuantizeLinear, and a DequantizeLinear unless it is the last."""
         model.node(op, inputs, [f"{name}_out"], **attrs)
@@ -253,7 +263,7 @@ class Twins:
         model.node("QGemm", operands, ["dense"], microsoft, transB=1)
         model.node("QLinearSoftmax", [*at["dense"], *at["y"][1:]], ["y"], microsoft, axis=-1, opset=17)
         model.show("y", self.tensors["y"].dtype)
-        return model.proto().SerializeToString()
+        return bytes(model.proto().SerializeToString())
 
 
 @pytest.mark.parametrize("is_per_channel", [False, True], ids=["tensor", "channel"])

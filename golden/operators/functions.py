@@ -88,7 +88,7 @@ def unary(model: Model) -> None:
 
 def qlinear_unary(model: Model) -> None:
     """QOperator over all 256 codes."""
-    attrs = {"alpha": 0.1} if model.operator == "QLinearLeakyRelu" else {}
+    attrs: dict[str, Any] = {"alpha": 0.1} if model.operator == "QLinearLeakyRelu" else {}
     for branch, (x, y) in UNARY.items():
         qoperator(model, branch, [Operand(every_code(x.dtype), x)], y, **attrs)
 

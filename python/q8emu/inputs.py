@@ -209,8 +209,10 @@ def _random(
     low, high = (
         (q - z) * scale for q, z in ((limits.min, max(params.zero_point)), (limits.max, min(params.zero_point)))
     )
-    margin = (high - low) / 16
-    return generator.uniform(low - margin, high + margin, shape).astype(spec.dtype)
+    margin, largest = (high - low) / 16, float(np.finfo(spec.dtype).max)
+    low, high = max(low - margin, -largest), min(high + margin, largest)
+    halves: np.ndarray = generator.uniform(low / 2, high / 2, shape).astype(spec.dtype)  # the whole range may overflow
+    return halves + halves
 
 
 def _quantization_of(graph: Graph, name: str) -> QuantParams | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 
 from q8emu.errors import BadInput, BadModel, Q8Error, UnsupportedOperator
@@ -99,9 +99,27 @@ def _parse(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
         proto.graph.name.encode()
     except (DecodeError, UnicodeError, RuntimeError) as error:
         raise BadModel("The file is not an ONNX model: its bytes do not parse as one. Export it again.") from error
+    _check_strings(proto)
     if proto.functions:
         raise UnsupportedOperator("The model has functions of its own; inline them first (onnx.inliner).")
     return proto, folder
+
+
+def _check_strings(message: Message) -> None:
+    """Every name in the file is UTF-8; protobuf hands out bytes where one is not.
+
+    Raises:
+        BadModel: a name that is not UTF-8.
+    """
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        values = (value,) if isinstance(value, Message | str | bytes) else value
+        for item in values:
+            if isinstance(item, Message):
+                _check_strings(item)
+            elif not isinstance(item, str):
+                raise BadModel(f"The model has a name that is not UTF-8, {item!r}; export it again.")
 
 
 def _opsets(proto: ModelProto) -> dict[str, int]:
