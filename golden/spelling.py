@@ -143,6 +143,7 @@ def qdq(
     *,
     extra: Sequence[np.ndarray] = (),
     bias: np.ndarray | None = None,
+    is_bias_added: bool = False,
     activation: Activation | None = None,
     op: str = "",
     **attrs: Any,
@@ -156,16 +157,20 @@ def qdq(
         results: parameters of each output.
         extra: constants behind the operands.
         bias: float32, or int32 with the scale x_scale * w_scale of the first two operands.
+        is_bias_added: does an Add behind the operator take the bias, rather than the operator itself?
         activation: between the operator and the only output.
         op: when it is not the model's own.
         attrs: of the node.
     """
     inputs = [model.dequantize(f"{branch}.{letter}", o) for letter, o in zip("abcd", operands, strict=False)]
-    if bias is not None:
-        inputs.append(_bias(model, f"{branch}.bias", bias, operands))
+    real_bias = [] if bias is None else [_bias(model, f"{branch}.bias", bias, operands)]
+    inputs += [] if is_bias_added else real_bias
     inputs += [model.constant(f"{branch}.extra{i}", array) for i, array in enumerate(extra)]
     reals = [f"{branch}.real{i}" for i in range(len(results))]
     model.node(op or model.operator, inputs, reals, **attrs)
+    if is_bias_added:
+        model.node("Add", [reals[0], *real_bias], [f"{branch}.added"])
+        reals = [f"{branch}.added"]
     if activation is not None:
         bounds = [
             model.constant(f"{branch}.bound{i}", np.array(v, np.float32)) for i, v in enumerate(activation.bounds)

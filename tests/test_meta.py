@@ -41,6 +41,7 @@ FLOORS = (
     {"verify"},
     {"api"},
     {"cli"},
+    {"__main__"},
 )
 
 

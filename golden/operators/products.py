@@ -139,9 +139,13 @@ MATMULS = {
 
 
 def matmul(model: Model) -> None:
-    """QDQ: constant and run-time operands, batches."""
+    """QDQ: constant and run-time operands, batches, a bias added behind."""
     for branch, case in MATMULS.items():
         qdq(model, branch, case.operands(f"matmul {branch}"), [case.y])
+    for branch in ("int8", "column"):
+        case, label = MATMULS[branch], f"matmul {branch} bias"
+        bias = codes(label, (6,), S8).astype(np.int32) * 3
+        qdq(model, f"{branch}_bias", case.operands(label), [case.y], bias=bias, is_bias_added=True)
 
 
 def qlinear_matmul(model: Model) -> None:

@@ -212,7 +212,8 @@ def _random(
     margin, largest = (high - low) / 16, float(np.finfo(spec.dtype).max)
     low, high = max(low - margin, -largest), min(high + margin, largest)
     halves: np.ndarray = generator.uniform(low / 2, high / 2, shape).astype(spec.dtype)  # the whole range may overflow
-    return halves + halves
+    doubled: np.ndarray = halves + halves
+    return doubled
 
 
 def _quantization_of(graph: Graph, name: str) -> QuantParams | None:
