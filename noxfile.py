@@ -81,7 +81,7 @@ def mutate(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def conformance_resnet8(session: nox.Session) -> None:
-    """The eight ResNet8 models on CIFAR-10: 10,000 images against `ort`, 1,000 against all oracles. Needs Q8EMU_DATA."""
+    """The eight ResNet8 models on CIFAR-10, 10,000 images against `ort`, 1,000 against all. Needs Q8EMU_DATA."""
     data = os.environ.get("Q8EMU_DATA") or session.error("needs Q8EMU_DATA=DIR, a folder with cifar10/")
     session.install(".[test]")
     images = os.environ.get("Q8EMU_IMAGES", "10000")

@@ -89,6 +89,19 @@ def test_the_accuracy_is_above_the_bar() -> None:
     assert set(record["correct"]) == {"float32"} | {recipe.name for recipe in RECIPES}
 
 
+def test_the_readme_has_the_accuracy() -> None:
+    correct = json.loads((GOLDEN / "resnet8/accuracy.json").read_text())["correct"]
+    text = (GOLDEN / "README.md").read_text()
+    for dtype in ("int8", "uint8"):
+        tensor, channel = (
+            {correct[f"resnet8_{dtype}_{s}_{g}"] for s in ("qdq", "qoperator")} for g in ("tensor", "channel")
+        )
+        assert f"| {dtype} | {tensor.pop()} | {channel.pop()} |" in text
+        assert not tensor
+        assert not channel
+    assert f"The float32 model has {correct['float32']};" in text
+
+
 def test_everything_that_needs_no_dataset_is_made_again_with_the_same_bytes() -> None:
     manifest = regenerate.read_manifest()
     other = regenerate.differing_conditions(manifest, ("numpy", "onnx", "onnxruntime", "cpu integers"))
