@@ -49,6 +49,8 @@ def lower(node: Node, low: Lowering) -> None:
 
 def repeats_first(a: Sequence[int], b: Sequence[int]) -> bool:
     """Does the first operand stay the same along the innermost axis on which either moves? True for two scalars."""
+    if not a or not b:  # the runtime looks at the last axis only where an operand has rank 0
+        return not a or a[-1] == 1
     rank = max(len(a), len(b))
     full = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
     moving = [(i, j) for i, j in zip(*full, strict=True) if (i, j) != (1, 1)]
