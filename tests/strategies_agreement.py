@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from strategies_builder import Case
 
 from q8emu.backends.onnxruntime import ORT
 from q8emu.canonical import canonicalize
@@ -22,6 +21,7 @@ from q8emu.program import Program
 from q8emu.readers.onnx import read_onnx
 from q8emu.run import Runner
 from q8emu.trace import Trace
+from strategies_builder import Case
 
 SUMMING = frozenset({"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "ReduceMean", "Softmax"})
 """Operators whose float form sums in an order of its own: no exactness is promised where an oracle runs that form."""
@@ -33,8 +33,8 @@ class Agreement:
 
     Attributes:
         elements: how many values, all of them equal.
-        excused: tensors that the oracle computed in float or not at all (it merges neighbouring QuantizeLinear), and what
-            depends on one of these.
+        excused: tensors that the oracle computed in float, or not at all (it merges neighbouring QuantizeLinear), and
+            what depends on one of these.
         refused: why the oracle does not run the model, or cannot be observed undisturbed.
     """
 

@@ -73,7 +73,8 @@ def _model(nodes: Sequence[NodeProto], shape: Sequence[int | str], constants: di
 
 def node(proto: ModelProto, name: str) -> NodeProto:
     """A node by its name."""
-    return next(n for n in proto.graph.node if n.name == name)
+    found: NodeProto = next(n for n in proto.graph.node if n.name == name)
+    return found
 
 
 def constant(name: str, value: Any) -> Damage:
@@ -304,9 +305,10 @@ LIMITED_MEMORY: dict[str, Damage] = {
     "Pad to 2^40": instead("Pad", _sizes(0, 0, 0, 0, 0, 0, 0, 2**40)),
     "Expand to 2^40": instead("Expand", _sizes(1, CHANNELS, 2**38, 5, 5)),
     "Tile to 2^40": instead("Tile", _sizes(1, 1, 2**20, 2**20)),
-    "Resize to 2^40": instead("Resize", np.zeros(0, np.float32), np.zeros(0, np.float32), _sizes(1, CHANNELS, 2**20, 2**20)),
+    "Resize to 2^40": instead(
+        "Resize", np.zeros(0, np.float32), np.zeros(0, np.float32), _sizes(1, CHANNELS, 2**20, 2**20)
+    ),
     "Reshape to 2^40": instead("Reshape", _sizes(2**20, 2**20)),
     "Slice to 2^62": instead("Slice", _sizes(0), _sizes(2**62), _sizes(1), _sizes(2**62)),
     "much work": input_dim(2, 2**24),
 }
-

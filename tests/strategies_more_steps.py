@@ -7,8 +7,10 @@ from collections.abc import Callable
 from math import prod
 
 import numpy as np
+
 from strategies_numbers import limits
 from strategies_steps import (
+    Dict,
     Maker,
     Single,
     add_fma,
@@ -30,7 +32,7 @@ def average_pool(seed: int) -> Single:
     image, kernel = [m.c.integer(1, 7), m.c.integer(1, 7)], [m.c.integer(1, 4), m.c.integer(1, 4)]
     params, out = window(m, image, kernel, pool=True)
     dtype, channels, batch = m.dtype(), m.size(33), m.c.integer(1, 2)
-    more = {
+    more: Dict = {
         "kernel": tuple(kernel),
         "count_include_pad": int(m.c.chance(50)),
         "x_zero_point": m.point(dtype),
@@ -39,7 +41,7 @@ def average_pool(seed: int) -> Single:
         "y_scale_bits": bit(m.c.pick(0.25, float(m.rng.uniform(0.01, 2)))),
     }
     x = m.data((batch, *image, channels), dtype)
-    return m.single("average_pool", [x], [(dtype, (batch, *out, channels))], {**params, **more, **m.clamp(dtype)})  # type: ignore[dict-item]
+    return m.single("average_pool", [x], [(dtype, (batch, *out, channels))], {**params, **more, **m.clamp(dtype)})
 
 
 def max_pool(seed: int) -> Single:
@@ -49,7 +51,7 @@ def max_pool(seed: int) -> Single:
     params, out = window(m, image, kernel, pool=True)
     dtype, channels, batch = m.dtype(), m.size(33), m.c.integer(1, 2)
     x = m.data((batch, *image, channels), dtype)
-    return m.single("max_pool", [x], [(dtype, (batch, *out, channels))], {**params, "kernel": tuple(kernel)})  # type: ignore[dict-item]
+    return m.single("max_pool", [x], [(dtype, (batch, *out, channels))], {**params, "kernel": tuple(kernel)})
 
 
 def mean(seed: int) -> Single:
@@ -87,7 +89,9 @@ def softmax(seed: int) -> Single:
     table = np.exp((np.arange(256) - 255) * m.rng.uniform(0.001, 0.3) + m.c.pick(0.0, 80.0)).astype(np.float32)
     params = {"numerator_bits": bit(m.c.pick(255.0, 256.0, 254.0, 100.0, 1e9)), "y_zero_point": m.point(dtype)}
     shape = (outer, depth, inner)
-    return m.single("softmax", [m.data(shape, x_dtype)], [(dtype, shape)], params | m.clamp(dtype), {"table": bits(table)})
+    return m.single(
+        "softmax", [m.data(shape, x_dtype)], [(dtype, shape)], params | m.clamp(dtype), {"table": bits(table)}
+    )
 
 
 def _boundary(m: Maker, dtype: str) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:

@@ -3,19 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from strategies_numbers import RandomChooser, limits, values
 
 from q8emu.graph import TensorInfo
 from q8emu.program import Buffer, Port, Program, Step
+from strategies_numbers import RandomChooser, limits, values
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65)
 """One, the lengths of vectors, and one less and one more."""
 Params = Mapping[str, int | tuple[int, ...]]
+Dict = dict[str, int | tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Maker:
         low, high = limits(dtype)
         return self.c.pick(low, high, 0, self.c.integer(low, high))
 
-    def clamp(self, dtype: str) -> dict[str, int | tuple[int, ...]]:
+    def clamp(self, dtype: str) -> Dict:
         """Clamp bounds: none, or narrower."""
         low, high = limits(dtype)
         if self.c.chance(70):
@@ -110,7 +111,7 @@ def bit(value: float | np.floating) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
-def output_stage(m: Maker, depth: int, channels: int, kinds: Sequence[str]) -> tuple[str, dict[str, object], dict[str, np.ndarray]]:
+def output_stage(m: Maker, depth: int, channels: int, kinds: Sequence[str]) -> tuple[str, Dict, dict[str, np.ndarray]]:
     """dtype, parameters and arrays of what happens to accumulators of this many products."""
     dtype = m.c.pick(*kinds)
     if dtype == "int32":
@@ -129,7 +130,7 @@ def bias(m: Maker, channels: int) -> dict[str, np.ndarray]:
     return {"bias": m.rng.integers(-largest, largest, channels, dtype=np.int32, endpoint=True)}
 
 
-def window(m: Maker, image: Sequence[int], kernel: list[int], *, pool: bool = False) -> tuple[dict[str, object], list[int]]:
+def window(m: Maker, image: Sequence[int], kernel: list[int], *, pool: bool = False) -> tuple[Dict, list[int]]:
     """strides, dilations, pads and the shape of the output; a pool's window always touches the image."""
     strides = [m.c.pick(1, 1, 2, 3) for _ in image]
     dilations = [m.c.pick(1, 1, 1, 2) for _ in image]
@@ -141,9 +142,7 @@ def window(m: Maker, image: Sequence[int], kernel: list[int], *, pool: bool = Fa
         if (kernel[axis] - 1) * dilations[axis] + 1 > room:
             kernel[axis], dilations[axis] = 1, 1
             pads[axis] = pads[axis + 2] = 0
-    out = [
-        (image[a] + pads[a] + pads[a + 2] - (kernel[a] - 1) * dilations[a] - 1) // strides[a] + 1 for a in (0, 1)
-    ]
+    out = [(image[a] + pads[a] + pads[a + 2] - (kernel[a] - 1) * dilations[a] - 1) // strides[a] + 1 for a in (0, 1)]
     return {"strides": tuple(strides), "dilations": tuple(dilations), "pads": tuple(pads)}, out
 
 
@@ -165,12 +164,18 @@ def conv2d(seed: int, *, depthwise: bool = False) -> Single:
         params["x_zero_point"] = m.point(x_dtype)
     if not depthwise:
         params["group"] = group
-    points = m.rng.integers(*limits(w_dtype), filters, endpoint=True) if m.c.chance(30) else [m.c.pick(0, m.point(w_dtype))] * filters
+    points = (
+        m.rng.integers(*limits(w_dtype), filters, endpoint=True)
+        if m.c.chance(30)
+        else [m.c.pick(0, m.point(w_dtype))] * filters
+    )
     large = batch * prod(out) * filters > 4000
-    dtype, more, arrays = output_stage(m, per_group * prod(kernel), filters, ("int32",) if large else ("int8", "uint8", "int32", "float32"))
+    dtype, more, arrays = output_stage(
+        m, per_group * prod(kernel), filters, ("int32",) if large else ("int8", "uint8", "int32", "float32")
+    )
     arrays |= {"w_zero_point": np.asarray(points, np.int32)} | bias(m, filters)
     kind = "depthwise_conv2d" if depthwise else "conv2d"
-    return m.single(kind, operands, [(dtype, (batch, *out, filters))], {**params, **more}, arrays, constant=(1,))  # type: ignore[dict-item]
+    return m.single(kind, operands, [(dtype, (batch, *out, filters))], {**params, **more}, arrays, constant=(1,))
 
 
 def depthwise_conv2d(seed: int) -> Single:
@@ -188,7 +193,7 @@ def matmul(seed: int) -> Single:
     a_batch, b_batch = (tuple(1 if m.c.chance(25) else d for d in batch) for _ in range(2))
     operands = [m.data((*a_batch, rows, depth), a_dtype), m.data((*b_batch, depth, columns), b_dtype)]
     out = tuple(max(i, j) for i, j in zip(a_batch, b_batch, strict=True))
-    params: dict[str, object] = {"a_zero_point": m.point(a_dtype)}
+    params: Dict = {"a_zero_point": m.point(a_dtype)}
     many = columns if m.c.chance(30) else 1
     arrays = {"b_zero_point": m.rng.integers(*limits(b_dtype), many, endpoint=True).astype(np.int32)}
     for side, dtype in (("a", a_dtype), ("b", b_dtype)):
@@ -204,7 +209,9 @@ def matmul(seed: int) -> Single:
         tall = rows if m.c.chance(20) else 1
         added = {"bias": np.resize(added["bias"], (tall, columns))}
     constant = (1,) if m.c.chance(60) else ()
-    return m.single("matmul", operands, [(dtype, (*out, rows, columns))], {**params, **more}, arrays | stage | added, constant)  # type: ignore[dict-item]
+    return m.single(
+        "matmul", operands, [(dtype, (*out, rows, columns))], {**params, **more}, arrays | stage | added, constant
+    )
 
 
 def _pair(m: Maker) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
@@ -221,7 +228,10 @@ def add_fma(seed: int) -> Single:
     m = Maker(seed)
     a, b, out = _pair(m)
     dtype = m.dtype()
-    ratios = [np.float32(2.0 ** m.c.integer(-6, 2)) if m.c.chance(50) else np.float32(m.rng.uniform(0.01, 3)) for _ in range(2)]
+    ratios = [
+        np.float32(2.0 ** m.c.integer(-6, 2)) if m.c.chance(50) else np.float32(m.rng.uniform(0.01, 3))
+        for _ in range(2)
+    ]
     fixed = np.float32(m.c.pick(0.5, 0.25, -100.5, float(m.rng.uniform(-300, 300))))
     params = {"a_ratio_bits": bit(ratios[0]), "b_ratio_bits": bit(ratios[1]), "fixed_bits": bit(fixed)}
     return m.single("add_fma", [m.data(a, dtype), m.data(b, dtype)], [(dtype, out)], params | m.clamp(dtype))

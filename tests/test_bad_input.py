@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from strategies_bad_models import BAD_MODELS, LIMITED_MEMORY, conv_model, host_model
 from onnx import ModelProto, TensorProto
 
 from q8emu.cli import exit_code
+from strategies_bad_models import BAD_MODELS, LIMITED_MEMORY, conv_model, host_model
 
 MIB = 2**20
 
@@ -215,7 +215,8 @@ def test_external_data_in_the_folder_is_read(tmp_path: Path, capfd: pytest.Captu
 
 
 def _weights(proto: ModelProto) -> TensorProto:
-    return next(t for t in proto.graph.initializer if t.name == "w")
+    found: TensorProto = next(t for t in proto.graph.initializer if t.name == "w")
+    return found
 
 
 def _external(proto: ModelProto, **entries: str) -> ModelProto:
@@ -342,4 +343,3 @@ def test_output_that_cannot_be_written(model: Path, tmp_path: Path, capfd: pytes
     assert exit_code(["run", str(model), "-o", str(tmp_path / "nowhere" / "out.npz")]) == 2
     last = capfd.readouterr().err.splitlines()[-1]
     assert last.startswith("q8emu: ") and "nowhere" in last
-

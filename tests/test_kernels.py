@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from strategies_more_steps import MAKERS
-from strategies_steps import Maker, Single, bits
 
 from q8emu import _core
 from q8emu.errors import Q8Error
 from q8emu.run import WITH_ACCUMULATORS, Runner
 from q8emu.steps import SPECS
 from q8emu.trace import Trace
+from strategies_more_steps import MAKERS
+from strategies_steps import Dict, Maker, Params, Single, bits
 
 EXAMPLES = 60
 SIMD = ("conv2d", "depthwise_conv2d", "matmul", "add_fma")
@@ -76,7 +76,7 @@ def test_deep_sums_wrap(depth: int, isa: str) -> None:
     """255 * 127 more than 66,310 times is beyond int32: the accumulator wraps, it does not saturate."""
     m = Maker(depth)
     a, b = np.full((1, depth), 255, np.uint8), np.full((depth, 3), 127, np.int8)
-    params = {"a_zero_point": 0, "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
+    params: Params = {"a_zero_point": 0, "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
     arrays = {"b_zero_point": np.zeros(1, np.int32), "bias": np.array([[0, 7, -7]], np.int32)}
     single = m.single("matmul", [a, b], [("int32", (1, 3))], params, arrays, constant=(1,))
     wrapped = (255 * 127 * depth + 2**31) % 2**32 - 2**31
@@ -89,7 +89,7 @@ def test_products_are_not_saturated_in_pairs(isa: str) -> None:
     m = Maker(0)
     for value, weight in ((255, -128), (255, 127), (0, -128)):
         x, w = np.full((1, 1, 1, 64), value, np.uint8), np.full((16, 1, 1, 64), weight, np.int8)
-        params = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+        params: Params = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
         arrays = {"w_zero_point": np.zeros(16, np.int32)}
         single = m.single("conv2d", [x, w], [("int32", (1, 1, 1, 16))], params, arrays, constant=(1,))
         assert (run(single, isa, 1).outputs["y0"] == 64 * value * weight).all()
@@ -120,10 +120,10 @@ def test_a_runner_can_run_again(isa: str, seed: int) -> None:
 def test_the_core_refuses_what_the_contract_does_not_allow(isa: str) -> None:
     """Sizes of zero, lengths that do not fit, buffers beyond the limit: a sentence, not a crash."""
     m = Maker(0)
-    good = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+    good: Dict = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
     x, w = np.zeros((1, 4, 4, 4), np.uint8), np.zeros((8, 3, 3, 4), np.int8)
     arrays = {"w_zero_point": np.zeros(8, np.int32), "scale_bits": bits(np.ones(8)), "bias": np.zeros(8, np.int32)}
-    stage = {"y_zero_point": 0, "qmin": 0, "qmax": 255}
+    stage: Dict = {"y_zero_point": 0, "qmin": 0, "qmax": 255}
     shape = (1, 2, 2, 8)
     run(m.single("conv2d", [x, w], [("uint8", shape)], good | stage, arrays, (1,)), isa, 1)
     bad = [
@@ -147,5 +147,5 @@ def test_the_core_refuses_what_the_contract_does_not_allow(isa: str) -> None:
         (good | stage, arrays, (1, 0, 2, 8)),
     ]
     for params, given, out in bad:
-        with pytest.raises(Q8Error, match="conv2d|buffer"):
-            run(m.single("conv2d", [x, w], [("uint8", out)], params, given, (1,)), isa, 1)  # type: ignore[arg-type]
+        with pytest.raises(Q8Error, match=r"conv2d|buffer"):
+            run(m.single("conv2d", [x, w], [("uint8", out)], params, given, (1,)), isa, 1)

@@ -32,7 +32,9 @@ def nearest(value: Fraction) -> np.float32:
     if np.isinf(guess):
         guess = np.float32(np.copysign(np.finfo(np.float32).max, guess))
     with np.errstate(over="ignore"):
-        around = [np.nextafter(guess, end, dtype=np.float32) for end in np.array([-np.inf, np.inf], np.float32)] + [guess]
+        around = [np.nextafter(guess, end, dtype=np.float32) for end in np.array([-np.inf, np.inf], np.float32)] + [
+            guess
+        ]
     finite = [v for v in around if np.isfinite(v)]
     return min(finite, key=lambda v: (abs(Fraction(float(v)) - value), int(v.view(np.uint32)) & 1))
 
@@ -184,7 +186,9 @@ def test_requantize_near_ties(rng: np.random.Generator) -> None:
 @given(st.integers(*INT32), st.integers(1, 0x7F7FFFFF), st.integers(*S8), st.integers(*S8), st.integers(*S8))
 def test_requantize_any(acc: int, bits: int, point: int, one: int, other: int) -> None:
     bounds = (min(one, other), max(one, other))
-    assert spec.requantize(acc, bits, point, S8, bounds) == requantized(acc, spec.f32_from_bits(bits), point, S8, bounds)
+    assert spec.requantize(acc, bits, point, S8, bounds) == requantized(
+        acc, spec.f32_from_bits(bits), point, S8, bounds
+    )
 
 
 def test_requantize_named_properties() -> None:
@@ -240,7 +244,9 @@ def test_every_isa_requantizes_random(isa: str, rng: np.random.Generator) -> Non
     """10^5 accumulators of all sizes with random scales, and every remainder of a vector's length."""
     for columns in (1, 3, 8, 15, 16, 17, 31, 33, 64, 100):
         rows = 10_000 // columns
-        acc = (rng.integers(*INT32, (rows, columns), endpoint=True) >> rng.integers(0, 31, (rows, columns))).astype(np.int32)
+        acc = (rng.integers(*INT32, (rows, columns), endpoint=True) >> rng.integers(0, 31, (rows, columns))).astype(
+            np.int32
+        )
         scales = np.exp2(rng.uniform(-24, 4, columns)).astype(np.float32)
         dtype = str(rng.choice(["int8", "uint8"]))
         point = int(rng.integers(LIMITS[dtype][0], LIMITS[dtype][1] + 1))
@@ -258,11 +264,12 @@ def test_every_isa_requantizes_extremes(isa: str) -> None:
             assert np.array_equal(found, _by_definition(acc, scales, point, dtype, LIMITS[dtype])), (scale, dtype)
 
 
-def _by_definition(
-    acc: np.ndarray, scales: np.ndarray, point: int, dtype: str, bounds: tuple[int, int]
-) -> np.ndarray:
+def _by_definition(acc: np.ndarray, scales: np.ndarray, point: int, dtype: str, bounds: tuple[int, int]) -> np.ndarray:
     bits = np.broadcast_to(scales.view(np.uint32), acc.shape[1:]).tolist()
-    rows = [[spec.requantize(a, b, point, LIMITS[dtype], bounds) for a, b in zip(r, bits, strict=True)] for r in acc.tolist()]
+    rows = [
+        [spec.requantize(a, b, point, LIMITS[dtype], bounds) for a, b in zip(r, bits, strict=True)]
+        for r in acc.tolist()
+    ]
     return np.array(rows, dtype)
 
 

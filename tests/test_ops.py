@@ -1,87 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Single operators against ONNX Runtime, systematically where random models only take samples.
+"""Single operators that compute, against ONNX Runtime, systematically where random models only take samples.
 
-All 256 inputs of unary functions, all 65,536 pairs of binary ones, every pattern of reduced axes, every mode of the
-movements. The definition, the reference kernels and every ISA are compared along the way.
+All 256 inputs of unary functions, all 65,536 pairs of binary ones, every pattern of reduced axes. The definition, the
+reference kernels and every ISA are compared along the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from strategies_agreement import Agreement, check, equal, isas, lowered, run_oracle
-from strategies_builder import MICROSOFT, Case, ModelBuilder, Tensor
+
+from strategies_agreement import check
+from strategies_builder import Tensor
 from strategies_functions import clip_node
-from strategies_numbers import RandomChooser, limits
-
-from q8emu.run import Runner
-
-DTYPES = ("int8", "uint8")
-Params = tuple[np.float32, int]
-
-
-class One(ModelBuilder):
-    """A model of one operator with chosen operands."""
-
-    def __init__(self, opset: int = 17, seed: int = 0) -> None:
-        super().__init__(RandomChooser(seed), opset)
-        self.has_vectors = False
-
-    def given(self, values: np.ndarray, scale: float | np.floating, point: int) -> Tensor:
-        """A quantized input of the model."""
-        tensor = Tensor(self.fresh("x"), values, np.float32(scale), point)
-        self.feeds[tensor.name] = values
-        return tensor
-
-    def output(self, name: str, dtype: str) -> None:
-        """The output of the model."""
-        self.outputs[name] = (dtype, None)  # type: ignore[assignment]
-
-    def through(self, op: str, inputs: Sequence[str], params: Params, dtype: str, **attrs: Any) -> Case:
-        """The operator between DequantizeLinear and QuantizeLinear."""
-        (real,) = self.node(op, inputs, **attrs)
-        return self.quantized_to(real, params, dtype)
-
-    def quantized_to(self, real: str, params: Params, dtype: str) -> Case:
-        """A QuantizeLinear at the end."""
-        (out,) = self.node("QuantizeLinear", [real, *self.both(*params, dtype)])
-        self.output(out, dtype)
-        return self.finish()
-
-    def contrib(self, op: str, operands: Sequence[str], params: Params, dtype: str, **attrs: Any) -> Case:
-        """A com.microsoft operator, scales and zero points among its operands."""
-        (out,) = self.node(op, [*operands, *self.both(*params, dtype)], domain=MICROSOFT, **attrs)
-        self.output(out, dtype)
-        return self.finish()
-
-
-def full(case: Case) -> Agreement:
-    """Every reading agrees, and the oracle judged everything."""
-    agreement = check(case)
-    assert agreement.is_full, (case, agreement)
-    return agreement
-
-
-def codes(dtype: str) -> np.ndarray:
-    """Every value of an 8-bit dtype."""
-    low, high = limits(dtype)
-    return np.arange(low, high + 1).astype(dtype)
-
-
-def a_scale(rng: np.random.Generator, low: float = -8, high: float = 0) -> np.float32:
-    """Random, or a power of two."""
-    exponent = rng.uniform(low, high)
-    return np.float32(2.0 ** (round(exponent) if rng.random() < 0.5 else exponent))
-
-
-def a_point(rng: np.random.Generator, dtype: str) -> int:
-    """Any zero point."""
-    low, high = limits(dtype)
-    return int(rng.integers(low, high + 1))
-
+from strategies_numbers import limits
+from strategies_one import DTYPES, One, a_point, a_scale, codes, compare_fast, full
 
 # Functions of one value
 
@@ -150,18 +85,7 @@ def test_binary_on_all_pairs(op: str, types: str, rng: np.random.Generator) -> N
             case = model.contrib(f"QLinear{op}", operands, params, y)
         else:
             case = model.through(op, [model.real(one), model.real(other)], params, y)
-        _compare_fast(case)
-
-
-def _compare_fast(case: Case) -> None:
-    """The kernels against ONNX Runtime; the definition, which is slow, on the kernels' behalf elsewhere."""
-    _, program = lowered(case)
-    taps = [n for n in program.quantized() if n not in program.inputs]
-    expected = run_oracle(case, taps)
-    for isa in isas():
-        found = Runner(program, kernels=isa, threads=1).run(case.feeds)
-        for name in taps:
-            equal(case, name, isa, found.tensors[name], "ort", expected.tensors[name])
+        compare_fast(case)
 
 
 SHAPES = (
@@ -206,7 +130,8 @@ def _order_matters(rng: np.random.Generator, pair: Sequence[Tensor]) -> np.float
     """An output scale for which some sum of the operands is a near tie."""
     total = pair[0].real() + pair[1].real()
     chosen = float(np.abs(total).reshape(-1)[rng.integers(total.size)]) or 1.0
-    return np.nextafter(np.float32(chosen / (int(rng.integers(0, 60)) + 0.5)), np.float32(rng.choice([0, 9])), dtype=np.float32)
+    scale = np.float32(chosen / (int(rng.integers(0, 60)) + 0.5))
+    return np.float32(np.nextafter(scale, np.float32(rng.choice([0, 9])), dtype=np.float32))
 
 
 # Means, pools, Softmax
@@ -233,7 +158,9 @@ def test_reduce_mean(shape: tuple[int, ...], axes: tuple[int, ...], rng: np.rand
     for draw in range(8):
         opset, dtype = (13, 18)[draw % 2], DTYPES[draw // 2 % 2]
         b = One(opset=opset, seed=draw)
-        x = b.given(rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True), a_scale(rng, -7, 0), a_point(rng, dtype))
+        x = b.given(
+            rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True), a_scale(rng, -7, 0), a_point(rng, dtype)
+        )
         mean = float(np.abs(x.real().mean(axis=axes)).reshape(-1)[0]) or 1.0
         params = (np.float32(mean / (int(rng.integers(0, 50)) + 0.5)), a_point(rng, dtype))
         keep = draw % 3 % 2
@@ -241,7 +168,7 @@ def test_reduce_mean(shape: tuple[int, ...], axes: tuple[int, ...], rng: np.rand
             case = b.through("ReduceMean", [b.real(x)], params, dtype, axes=list(axes), keepdims=keep)
         else:
             case = b.through("ReduceMean", [b.real(x), b.constant("axes", axes, "int64")], params, dtype, keepdims=keep)
-        _compare_fast(case)
+        compare_fast(case)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -251,7 +178,9 @@ def test_softmax(depth: int, dtype: str, rng: np.random.Generator) -> None:
     for draw in range(10):
         b = One(opset=(11, 13, 17)[draw % 3], seed=draw)
         shape = (2, depth) if draw % 2 else (2, depth, 3)
-        x = b.given(rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True), a_scale(rng, -9, 2), a_point(rng, dtype))
+        x = b.given(
+            rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True), a_scale(rng, -9, 2), a_point(rng, dtype)
+        )
         size = np.float32(rng.choice([1 / 256, 1 / 255, 1 / 128, 0.0039, 0.1, 0.7]))
         params = (size, limits(dtype)[0] if draw % 4 else a_point(rng, dtype))
         if draw % 5 == 4:
@@ -271,9 +200,17 @@ def test_average_pool(include: int, pads: list[int], ceil: int, rng: np.random.G
         values = rng.integers(*limits(dtype), (2, 3, 6, 7), dtype=dtype, endpoint=True)
         x = b.given(values, a_scale(rng, -5, 0), a_point(rng, dtype))
         params = (np.float32(x.scale * rng.choice([1.0, 0.5, 1 / 9, 0.37])), a_point(rng, dtype))
-        attrs = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": pads, "ceil_mode": ceil, "count_include_pad": include}
+        attrs = {
+            "kernel_shape": [3, 3],
+            "strides": [2, 2],
+            "pads": pads,
+            "ceil_mode": ceil,
+            "count_include_pad": include,
+        }
         if draw >= 4:
-            case = b.contrib("QLinearAveragePool", [x.name, *b.both(x.scale, x.zero_point, dtype)], params, dtype, **attrs)
+            case = b.contrib(
+                "QLinearAveragePool", [x.name, *b.both(x.scale, x.zero_point, dtype)], params, dtype, **attrs
+            )
         else:
             case = b.through("AveragePool", [b.real(x)], params, dtype, **attrs)
         full(case)
@@ -295,158 +232,6 @@ def test_global_average_pool(dtype: str, image: tuple[int, ...], rng: np.random.
         full(case)
 
 
-# Movements, on the integers and between DequantizeLinear and QuantizeLinear
-
-
-def _moves(op: str, values: np.ndarray, constants: Callable[[One], Sequence[str]], opset: int = 17, **attrs: Any) -> None:
-    for dtype in DTYPES:
-        for same in (True, False):
-            b = One(opset=opset)
-            x = b.given((values + (128 if dtype == "uint8" else 0)).astype(dtype), 0.25, 3)
-            params = (np.float32(0.25), 3) if same else (np.float32(0.125), 5)
-            full(b.through(op, [b.real(x), *constants(b)], params, dtype, **attrs))
-
-
-IMAGE = (np.arange(2 * 3 * 5 * 6).reshape(2, 3, 5, 6) * 7 % 251 - 125).astype(np.int64)
-
-
-@pytest.mark.parametrize("opset", [10, 11, 13, 18])
-@pytest.mark.parametrize("nearest", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
-@pytest.mark.parametrize("coordinates", ["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"])
-@pytest.mark.parametrize("factor", [2.0, 3.0, 0.5, 1.5, 0.7, 1.0])
-def test_resize_nearest(factor: float, coordinates: str, nearest: str, opset: int) -> None:
-    if opset == 10:
-        if (nearest, coordinates) != ("floor", "asymmetric"):
-            pytest.skip("opset 10 has one mode only")
-        _moves("Resize", IMAGE, lambda b: [b.constant("scales", [1, 1, factor, factor], "float32")], 10, mode="nearest")
-        return
-    _moves(
-        "Resize",
-        IMAGE,
-        lambda b: [b.constant("roi", [], "float32"), b.constant("scales", [1, 1, factor, factor], "float32")],
-        opset,
-        mode="nearest",
-        nearest_mode=nearest,
-        coordinate_transformation_mode=coordinates,
-    )
-
-
-@pytest.mark.parametrize("opset", [13, 18, 21])
-@pytest.mark.parametrize("coordinates", ["asymmetric", "half_pixel", "align_corners", "pytorch_half_pixel"])
-@pytest.mark.parametrize("sizes", [(10, 12), (3, 4), (7, 9), (1, 1), (5, 11)], ids=str)
-def test_resize_to_sizes(sizes: tuple[int, int], coordinates: str, opset: int) -> None:
-    _moves(
-        "Resize",
-        IMAGE,
-        lambda b: ["", "", b.constant("sizes", [2, 3, *sizes], "int64")],
-        opset,
-        mode="nearest",
-        coordinate_transformation_mode=coordinates,
-    )
-
-
-@pytest.mark.parametrize("mode", ["constant", "edge", "reflect", "wrap"])
-@pytest.mark.parametrize("pads", [[0, 0, 1, 2, 0, 0, 2, 1], [1, 0, 0, 3, 0, 2, 0, 0], [0, 0, -1, 1, 0, 0, 0, -2]], ids=str)
-def test_pad(mode: str, pads: list[int]) -> None:
-    """Negative pads crop, in the mode constant; the padding value is quantized with the output's parameters."""
-    if min(pads) < 0 and mode != "constant":
-        pytest.skip("the other modes do not crop")
-    image = np.tile(IMAGE, (2, 1, 1, 1)) if mode == "reflect" else IMAGE
-    _moves("Pad", image, lambda b: [b.constant("pads", pads, "int64")], 19, mode=mode)
-    if mode == "constant":
-        _moves("Pad", IMAGE, lambda b: [b.constant("pads", pads, "int64"), b.constant("value", -1.7, "float32")], 13)
-
-
-def test_pad_with_a_quantized_value() -> None:
-    b = One()
-    x = b.given(IMAGE.astype(np.int8), 0.25, 3)
-    point = b.constant("zero_point", 3, "int8")
-    (value,) = b.node("DequantizeLinear", [b.constant("value", 50, "int8"), b.constant("scale", 0.25, "float32"), point])
-    full(b.through("Pad", [b.real(x), b.constant("pads", [0, 0, 1, 1, 0, 0, 1, 1], "int64"), value], (np.float32(0.25), 3), "int8"))
-
-
-SLICES = (
-    ([0, 0], [2, 3], [2, 3], [1, 1]),
-    ([-1], [-100], [3], [-1]),
-    ([4], [-(2**63)], [2], [-2]),
-    ([1], [2**63 - 1], [-1], [2]),
-    ([-100], [100], [0], [1]),
-    ([3], [1], [2], [-1]),
-)
-
-
-@pytest.mark.parametrize("slices", SLICES, ids=str)
-def test_slice(slices: tuple[list[int], ...]) -> None:
-    _moves("Slice", IMAGE, lambda b: [b.constant("slice", v, "int64") for v in slices])
-
-
-@pytest.mark.parametrize("perm", [[0, 2, 3, 1], [3, 2, 1, 0], [1, 0, 2, 3], None], ids=str)
-def test_transpose(perm: list[int] | None) -> None:
-    _moves("Transpose", IMAGE, lambda b: [], perm=perm)
-
-
-@pytest.mark.parametrize("shape", [[2, -1], [0, 0, 30], [-1], [5, 6, 2, 3], [0, -1, 1]], ids=str)
-def test_reshape(shape: list[int]) -> None:
-    _moves("Reshape", IMAGE, lambda b: [b.constant("shape", shape, "int64")])
-
-
-def test_flatten_squeeze_unsqueeze_identity() -> None:
-    for axis in (-2, 0, 1, 3, 4):
-        _moves("Flatten", IMAGE, lambda b: [], axis=axis)
-    _moves("Unsqueeze", IMAGE, lambda b: [b.constant("axes", [0, -1], "int64")])
-    _moves("Squeeze", IMAGE[:1, :1], lambda b: [b.constant("axes", [0, 1], "int64")])
-    _moves("Squeeze", IMAGE[:1, :, :1], lambda b: [])
-    _moves("Identity", IMAGE, lambda b: [])
-
-
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_concat(axis: int, rng: np.random.Generator) -> None:
-    """Operands with the output's parameters, and with others."""
-    for draw, dtype in enumerate(DTYPES * 2):
-        b = One(seed=draw)
-        parts = [b.given(rng.integers(*limits(dtype), (2, 3, 4), dtype=dtype, endpoint=True), s, 7) for s in (0.25, 0.1, 0.33)]
-        params = (np.float32(0.25), 7)
-        if draw < 2:
-            case = b.through("Concat", [b.real(t) for t in parts], params, dtype, axis=axis)
-        else:
-            operands = [n for t in parts for n in (t.name, *b.both(t.scale, t.zero_point, dtype))]
-            (out,) = b.node("QLinearConcat", [*b.both(*params, dtype), *operands], domain=MICROSOFT, axis=axis)
-            b.output(out, dtype)
-            case = b.finish()
-        full(case)
-
-
-@pytest.mark.parametrize("lengths", [[1, 5], [2, 2, 2], [6], None], ids=str)
-def test_split(lengths: list[int] | None) -> None:
-    """Given lengths, or equal parts."""
-    count = 2 if lengths is None else len(lengths)
-    for quantized in (True, False):
-        b = One(opset=18)
-        x = b.given(IMAGE.astype(np.int8), 0.25, 3)
-        attrs = {"axis": 3, "num_outputs": 2} if lengths is None else {"axis": 3}
-        more = [] if lengths is None else [b.constant("lengths", lengths, "int64")]
-        for name in b.node("Split", [b.real(x) if quantized else x.name, *more], count, **attrs):
-            if quantized:
-                (out,) = b.node("QuantizeLinear", [name, *b.both(0.25, 3, "int8")])
-            b.output(out if quantized else name, "int8")
-        full(b.finish())
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("ceil", [0, 1])
-def test_max_pool(dtype: str, ceil: int) -> None:
-    """Padding never wins, whatever the zero point; on the integers and in the QDQ form."""
-    values = (IMAGE % 100 - (128 if dtype == "int8" else 0)).astype(dtype)
-    attrs: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 1, 1, 0], "ceil_mode": ceil}
-    for params in ((np.float32(0.5), 9), (np.float32(0.25), 0)):
-        b = One()
-        full(b.through("MaxPool", [b.real(b.given(values, 0.5, 9))], params, dtype, **attrs))
-    b = One()
-    (out,) = b.node("MaxPool", [b.given(values, 0.5, 9).name], **attrs, dilations=[1, 2])
-    b.output(out, dtype)
-    full(b.finish())
-
-
 # Integer operators
 
 
@@ -455,7 +240,9 @@ def test_matmul_integer(pair: tuple[str, str], rng: np.random.Generator) -> None
     """Operands and zero points computed at run time, or constant, per column for b."""
     for draw in range(6):
         b = One(seed=draw)
-        a, c = (rng.integers(*limits(d), s, dtype=d, endpoint=True) for d, s in zip(pair, ((3, 9), (9, 5)), strict=True))
+        a, c = (
+            rng.integers(*limits(d), s, dtype=d, endpoint=True) for d, s in zip(pair, ((3, 9), (9, 5)), strict=True)
+        )
         operands = [b.given(a, 1, 0).name, b.given(c, 1, 0).name if draw % 2 else b.constant("b", c)]
         points = [np.asarray(a_point(rng, d), d) for d in pair]
         if draw == 4 and not draw % 2:
@@ -476,7 +263,12 @@ def test_conv_integer(rng: np.random.Generator) -> None:
         w = rng.integers(0, 255, (6, 2, 3, 2), dtype=np.uint8, endpoint=True)
         point = np.asarray(a_point(rng, "uint8"), np.uint8)
         zero = b.given(point, 1, 0).name if draw % 2 else b.constant("zero_point", point)
-        operands = [b.given(x, 1, 0).name, b.constant("w", w), zero, b.constant("zero_point", a_point(rng, "uint8"), "uint8")]
+        operands = [
+            b.given(x, 1, 0).name,
+            b.constant("w", w),
+            zero,
+            b.constant("zero_point", a_point(rng, "uint8"), "uint8"),
+        ]
         (out,) = b.node("ConvInteger", operands, group=2, pads=[1, 0, 2, 1], strides=[2, 1])
         b.output(out, "int32")
         full(b.finish())
@@ -500,7 +292,7 @@ def test_dynamic_quantize_linear(rng: np.random.Generator) -> None:
 def test_boundary_per_channel(dtype: str, rng: np.random.Generator) -> None:
     """QuantizeLinear and DequantizeLinear along every axis, ties and values that are not finite."""
     for axis in (0, 1, 2, -1):
-        b = One(seed=axis)
+        b = One(seed=axis % 3)
         shape = (3, 4, 5)
         scales = np.exp2(rng.integers(-4, 1, shape[axis])).astype(np.float32)
         points = rng.integers(*limits(dtype), shape[axis], dtype=dtype, endpoint=True)

@@ -2,6 +2,7 @@
 """Cases of the operators with products: convolutions, matrix products, and their integer forms.
 
 Scales that are powers of two make exact ties frequent: an accumulator times 2^-4 has the fraction 1/2 once in 16.
+Tenths and hundredths make real ties, which binary32 meets or misses by the rounding of scale and product.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ CONVS = {
     "channel_uint8": Conv(TIES[U8], per_channel(S8, *SIX), RESULT[U8], bias="", attrs={"strides": [2, 2]}),
     "channel_points": Conv(TIES[U8], per_channel(U8, *SIX, zero_points=(120, 131, 128, 0, 255, 140)), RESULT[U8]),
     "decimal": Conv(Quant(S8, 0.0173, -128), Quant(S8, 0.0091), Quant(S8, 0.0437, 11), bias=""),
+    "tenths": Conv(Quant(S8, 0.1, 7), per_channel(S8, 0, 1, 0, 2, -1, 0), Quant(S8, 2.0, 3)),
+    "hundredths": Conv(Quant(S8, 0.1, 7), Quant(S8, (0.1, 0.3, 0.7, 0.1, 0.1, 0.9), 0, 0), Quant(S8, 0.2, 3)),
     "depthwise": Conv(TIES[S8], per_channel(S8, -4, -5, -4, -6), RESULT[S8], w_shape=(4, 1, 3, 3), attrs={"group": 4}),
     "multiplier": Conv(TIES[U8], HALF[U8], RESULT[U8], w_shape=(8, 1, 3, 3), attrs={"group": 4, "pads": [1, 1, 1, 1]}),
     "grouped": Conv(TIES[U8], HALF[S8], RESULT[U8], w_shape=(6, 2, 3, 3), attrs={"group": 2}),
@@ -134,6 +137,8 @@ MATMULS = {
     "batched": Product(TIES[S8], HALF[S8], RESULT[S8], (2, 3, 6, 8), (2, 3, 8, 5), False),
     "broadcast": Product(TIES[U8], HALF[U8], RESULT[U8], (2, 1, 4, 8), (3, 8, 5), False),
     "vector": Product(TIES[U8], HALF[U8], RESULT[U8], (2, 4, 8), (8,), False),
+    "tenths": Product(Quant(S8, 0.1, 7), Quant(S8, 1.0), Quant(S8, 2.0, 3)),
+    "hundredths": Product(Quant(S8, 0.1, 7), Quant(S8, 0.1), Quant(S8, 0.2, 3)),
     "decimal": Product(Quant(S8, 0.0173, -7), Quant(S8, 0.0091, 3), Quant(S8, 0.0337, 11), (7, 33), (33, 5)),
 }
 
@@ -170,6 +175,8 @@ GEMMS = {
     "uint8_int8": Product(TIES[U8], HALF[S8], RESULT[U8], (15, 13), (13, 6)),
     "column": Product(TIES[U8], per_channel(S8, *SIX, axis=0), RESULT[U8], **WIDE),
     "transposed": Product(TIES[U8], HALF[U8], RESULT[U8], (12, 15), has_bias=True, attrs={"transA": 1}),
+    "tenths": Product(Quant(S8, 0.1, 7), Quant(S8, 1.0), Quant(S8, 2.0, 3), **WIDE),
+    "hundredths": Product(Quant(S8, 0.1, 7), Quant(S8, 0.1), Quant(S8, 0.2, 3), **WIDE),
     "alpha": Product(TIES[S8], HALF[S8], RESULT[S8], attrs={"alpha": 0.5}),
 }
 
