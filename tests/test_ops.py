@@ -18,6 +18,8 @@ from strategies_functions import clip_node
 from strategies_numbers import limits
 from strategies_one import DTYPES, One, a_point, a_scale, codes, compare_fast, full
 
+from q8emu.numerics import spec
+
 # Functions of one value
 
 UNARY: dict[str, dict[str, float]] = {
@@ -99,6 +101,10 @@ SHAPES = (
     ((5, 1), (1, 5)),
     ((5, 1, 1), ()),
     ((5, 1, 1), (1,)),
+    ((5, 1, 1), (1, 1)),
+    ((5, 1, 1), (1, 1, 1)),
+    ((1, 5, 1), (1,)),
+    ((2, 3), (1, 1, 1)),
     ((5, 1), (1, 1)),
     ((1, 1), (1,)),
     ((1,), (1,)),
@@ -108,30 +114,70 @@ SHAPES = (
 )
 
 
-@pytest.mark.parametrize("op", ["Add", "Mul", "Sub"])
+@pytest.mark.parametrize("op", ["Mul", "Sub"])
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_broadcasting(shapes: tuple[tuple[int, ...], ...], op: str, rng: np.random.Generator) -> None:
-    """Both orders of the operands; for Add the parameters make the order of its two fused sums visible."""
-    for draw in range(12):
+    """Both orders of the operands."""
+    for draw in range(6):
+        dtype, pair = DTYPES[draw % 2], shapes if draw % 4 < 2 else shapes[::-1]
         b = One(seed=draw)
-        dtype = DTYPES[draw % 2]
-        pair = shapes if draw % 4 < 2 else shapes[::-1]
-        size = rng.uniform(0.01, 0.02)
-        operands = []
-        for shape in pair:
-            values = rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True)
-            operands.append(b.given(np.asarray(values), np.float32(size * rng.uniform(0.9, 1.1)), a_point(rng, dtype)))
-        scale = _order_matters(rng, operands) if op == "Add" else np.float32(size * 2)
-        case = b.through(op, [b.real(t) for t in operands], (scale, a_point(rng, dtype)), dtype)
+        operands = _operands(b, pair, dtype, rng)
+        params = (np.float32(operands[0].scale * 2), a_point(rng, dtype))
+        full(b.through(op, [b.real(t) for t in operands], params, dtype))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_order_of_a_fused_sum(shapes: tuple[tuple[int, ...], ...], swap: bool, rng: np.random.Generator) -> None:
+    """QLinearAdd is two fused multiply-adds; in every model here the order of its operands shows in some bit."""
+    found = 0
+    for draw in range(2000):
+        if found == 4:
+            break
+        dtype, pair = DTYPES[draw % 2], shapes[::-1] if swap else shapes
+        b = One(seed=draw)
+        operands = _operands(b, pair, dtype, rng)
+        params = (_near_tie(rng, operands), a_point(rng, dtype))
+        if not _order_shows(operands, params):
+            continue
+        found += 1
+        if draw % 2:
+            case = b.through("Add", [b.real(t) for t in operands], params, dtype)
+        else:
+            names = [n for t in operands for n in (t.name, *b.both(t.scale, t.zero_point, dtype))]
+            case = b.contrib("QLinearAdd", names, params, dtype)
         full(case)
+    assert found
 
 
-def _order_matters(rng: np.random.Generator, pair: Sequence[Tensor]) -> np.float32:
+def _operands(b: One, shapes: Sequence[tuple[int, ...]], dtype: str, rng: np.random.Generator) -> list[Tensor]:
+    size, found = rng.uniform(0.01, 0.02), []
+    for shape in shapes:
+        data = np.asarray(rng.integers(*limits(dtype), shape, dtype=dtype, endpoint=True))
+        found.append(b.given(data, np.float32(size * rng.uniform(0.9, 1.1)), a_point(rng, dtype)))
+    return found
+
+
+def _near_tie(rng: np.random.Generator, pair: Sequence[Tensor]) -> np.float32:
     """An output scale for which some sum of the operands is a near tie."""
     total = pair[0].real() + pair[1].real()
     chosen = float(np.abs(total).reshape(-1)[rng.integers(total.size)]) or 1.0
     scale = np.float32(chosen / (int(rng.integers(0, 60)) + 0.5))
     return np.float32(np.nextafter(scale, np.float32(rng.choice([0, 9])), dtype=np.float32))
+
+
+def _order_shows(pair: Sequence[Tensor], params: tuple[np.float32, int]) -> bool:
+    """Do fma(a, A, fma(b, B, F)) and fma(b, B, fma(a, A, F)) round apart?"""
+    results = []
+    for one, other in (pair, pair[::-1]):
+        first, second = (np.float32(t.scale / params[0]) for t in (one, other))
+        zero = np.float32(second * np.float32(other.zero_point))
+        fixed = np.float32(np.float32(params[1]) - spec.fma(first, one.zero_point, zero))
+        inner = {int(q): spec.fma(q, second, fixed) for q in np.unique(other.values)}
+        pairs = np.broadcast_arrays(one.values.astype(np.int32), other.values.astype(np.int32))
+        sums = [spec.fma(p, first, inner[q]) for p, q in zip(*(a.reshape(-1).tolist() for a in pairs), strict=True)]
+        results.append(np.clip(np.rint(np.array(sums)), *limits(one.dtype)))
+    return not np.array_equal(*results)
 
 
 # Means, pools, Softmax

@@ -96,7 +96,6 @@ def _parse(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
     proto = ModelProto()
     try:
         proto.ParseFromString(model)
-        proto.graph.name.encode()
     except (DecodeError, UnicodeError, RuntimeError) as error:
         raise BadModel("The file is not an ONNX model: its bytes do not parse as one. Export it again.") from error
     _check_strings(proto)
