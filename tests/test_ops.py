@@ -12,13 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from q8emu.numerics import spec
 from strategies_agreement import check
 from strategies_builder import Tensor
 from strategies_functions import clip_node
 from strategies_numbers import limits
 from strategies_one import DTYPES, One, a_point, a_scale, codes, compare_fast, full
-
-from q8emu.numerics import spec
 
 # Functions of one value
 
