@@ -4,8 +4,9 @@
     python tests/mutate.py --count 200 --seed 1
 
 A child ends well with exit code 0, 1 or 2 and no traceback, within the memory and time limits. Everything else is
-printed as one JSON line with the mutation that caused it, and the damaged file is kept in --keep. The last line counts
-the exit codes. The program forks, so it runs as a process of its own, without threads.
+printed as one JSON line with the mutation that caused it, and the damaged file is kept in --keep, as are the files on
+which q8emu and ONNX Runtime differ (exit code 1). The last line counts the exit codes. The program forks, so it runs as
+a process of its own, without threads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -140,8 +142,7 @@ def run(count: int, seed: int, keep: Path) -> int:
     preload()
     bases = mutations.bases(seed)
     codes: Counter[str] = Counter()
-    bad = 0
-    worst = 0
+    bad, peak, differing = 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         for index in range(count):
             generator = random.Random(f"{seed}/{index}")
@@ -149,17 +150,21 @@ def run(count: int, seed: int, keep: Path) -> int:
             damaged, how = mutations.mutate(data, generator)
             path = Path(folder) / "model.onnx"
             path.write_bytes(damaged)
-            outcome = in_child(lambda path=path: verify(path))  # type: ignore[misc]
+            outcome = in_child(partial(verify, path))
             codes[str(outcome.code)] += 1
-            worst = max(worst, outcome.peak)
+            peak = max(peak, outcome.peak)
             problem = outcome.problem()
-            if problem:
-                bad += 1
+            if outcome.code == 1:
+                differing.append(index)
+            if problem or outcome.code == 1:
                 keep.mkdir(parents=True, exist_ok=True)
                 (keep / f"{seed}-{index}.onnx").write_bytes(damaged)
+            if problem:
+                bad += 1
                 told = asdict(outcome) | {"message": outcome.message[-1500:], "report": outcome.report[-500:]}
                 print(json.dumps({"index": index, "base": name, "how": how, "problem": problem} | told), flush=True)
-    print(json.dumps({"count": count, "seed": seed, "codes": codes, "bad": bad, "peak": worst}))
+    totals = {"count": count, "seed": seed, "codes": codes, "bad": bad, "peak": peak, "differing": differing}
+    print(json.dumps(totals))
     return bad
 
 

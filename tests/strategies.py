@@ -127,6 +127,6 @@ def models(draw: Any, operators: Sequence[str] = BAG, most: int = 6) -> Case:
     return build(HypothesisChooser(draw), operators=operators, most=most)
 
 
-def model(seed: int, *, operators: Sequence[str] = BAG, most: int = 6) -> Case:
+def model(seed: int, *, operators: Sequence[str] = BAG, most: int = 6, opsets: Sequence[int] = OPSETS) -> Case:
     """The same from a seed, without hypothesis."""
-    return build(RandomChooser(seed), operators=operators, most=most)
+    return build(RandomChooser(seed), operators=operators, most=most, opsets=opsets)

@@ -12,6 +12,7 @@ from strategies_builder import MICROSOFT, Attributes, ModelBuilder, Tensor, eval
 from strategies_numbers import Chooser, limits, scale, values, zero_point
 
 UNARY = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish")
+ISLANDS = ("Erf", "Neg", "Softplus")  # operators that stay in float
 SMALL_SCALE = 1e-4
 """Below about 1e-7 ONNX Runtime drops a Clip that changes values: it compares bounds with an absolute 2^-23."""
 CONTRIB_UNARY = {"LeakyRelu": "QLinearLeakyRelu", "Sigmoid": "QLinearSigmoid"}
@@ -64,6 +65,7 @@ def unary(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     c = b.c
     op = c.pick(*UNARY) if b.opset >= 14 else c.pick(*UNARY[:-1])
     op = "Relu" if op == "Clip" and x.scale < SMALL_SCALE else op
+    op = c.pick(*ISLANDS) if c.chance(4) else op
     attrs = _unary_attributes(c, op)
     dtype = x.dtype if c.chance(90) else c.pick("uint8", "int8")
     low = high = np.float32(0)

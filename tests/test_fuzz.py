@@ -8,50 +8,70 @@ operators and a blob that repeats it.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+import onnx
 import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 import strategies
-from strategies_agreement import Agreement, check
+from strategies_agreement import check, lowered
 from strategies_builder import Case
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "1000"))
+ROUND = 1000  # examples of one hypothesis run; it remembers all of them
 PER_OPERATOR = max(EXAMPLES // 2 // len(strategies.OPERATORS), 1)
 GRAPHS = max(EXAMPLES - PER_OPERATOR * len(strategies.OPERATORS), 1)
 
 relaxed = settings(deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
-threads = st.integers(1, 3)
 
 
-def compared(case: Case, number_of_threads: int) -> Agreement:
-    """Check a case and count how much of it the oracle judged."""
-    note(f"{len(case.model)} bytes of model, inputs {[f'{n} {a.dtype}{list(a.shape)}' for n, a in case.feeds.items()]}")
-    agreement = check(case, number_of_threads)
-    event(
-        "fully compared" if agreement.is_full else "refused by the oracle" if agreement.refused else "partly compared"
-    )
-    return agreement
+def rounds(examples: int) -> list[int]:
+    """The examples, cut into runs."""
+    full, rest = divmod(examples, ROUND)
+    return [ROUND] * full + [rest] * bool(rest)
 
 
-@pytest.mark.parametrize("operator", strategies.OPERATORS)
-def test_single_operators_agree(operator: str) -> None:
-    """One operator, every attribute and spelling of it."""
+def explore(cases: st.SearchStrategy[Case], examples: int) -> None:
+    """Let hypothesis look for a model on which two readings of the arithmetic differ."""
 
-    @settings(relaxed, max_examples=PER_OPERATOR)
-    @given(case=strategies.models((operator,), most=1), number_of_threads=threads)
-    def every_reading_agrees(case: Case, number_of_threads: int) -> None:
-        compared(case, number_of_threads)
+    @settings(relaxed, max_examples=examples)
+    @given(case=cases, threads=st.integers(1, 3))
+    def every_reading_agrees(case: Case, threads: int) -> None:
+        inputs = [f"{name} {array.dtype}{list(array.shape)}" for name, array in case.feeds.items()]
+        note(f"{len(case.model)} bytes of model, inputs {inputs}")
+        agreement = check(case, threads)
+        event("fully compared" if agreement.is_full else "refused" if agreement.refused else "partly compared")
 
     every_reading_agrees()
 
 
-@settings(relaxed, max_examples=GRAPHS)
-@given(case=strategies.models(), number_of_threads=threads)
-def test_graphs_agree(case: Case, number_of_threads: int) -> None:
+@pytest.mark.parametrize("examples", rounds(PER_OPERATOR))
+@pytest.mark.parametrize("operator", strategies.OPERATORS)
+def test_single_operators_agree(operator: str, examples: int) -> None:
+    """One operator, every attribute and spelling of it."""
+    explore(strategies.models((operator,), most=1), examples)
+
+
+@pytest.mark.parametrize("examples", rounds(GRAPHS))
+def test_graphs_agree(examples: int) -> None:
     """Graphs of up to six operators, with residual connections, in mixed spellings."""
-    compared(case, number_of_threads)
+    explore(strategies.models(), examples)
+
+
+def test_opsets_newer_than_the_oracle() -> None:
+    """A model of the newest opset that the oracle runs lowers to the same program under every newer one."""
+    newest, known = max(strategies.OPSETS), onnx.defs.onnx_opset_version()
+    for seed in range(60):
+        case = strategies.model(seed, opsets=(newest,))
+        expected = lowered(case)[1]
+        for opset in range(newest + 1, known + 1):
+            proto = onnx.ModelProto.FromString(case.model)
+            next(o for o in proto.opset_import if not o.domain).version = opset
+            found = lowered(replace(case, model=proto.SerializeToString()))[1]
+            assert found.host_nodes == expected.host_nodes
+            assert found.digest == expected.digest or expected.host_nodes
 
 
 def test_most_examples_are_fully_compared() -> None:

@@ -176,7 +176,45 @@ def _order_shows(pair: Sequence[Tensor], params: tuple[np.float32, int]) -> bool
         pairs = np.broadcast_arrays(one.values.astype(np.int32), other.values.astype(np.int32))
         sums = [spec.fma(p, first, inner[q]) for p, q in zip(*(a.reshape(-1).tolist() for a in pairs), strict=True)]
         results.append(np.clip(np.rint(np.array(sums)), *limits(one.dtype)))
-    return not np.array_equal(*results)
+    return not np.array_equal(results[0], results[1])
+
+
+# Products
+
+
+@pytest.mark.parametrize("op", ["Conv", "MatMul", "Gemm"])
+@pytest.mark.parametrize("pair", [("uint8", "int8"), ("int8", "int8"), ("uint8", "uint8")], ids="-".join)
+def test_product_at_near_ties(pair: tuple[str, str], op: str, rng: np.random.Generator) -> None:
+    """Output scales for which one of the accumulators lands on k + 1/2, give or take a unit in the last place.
+
+    Whether a scale is f32(f32(x_scale * w_scale) / y_scale) or the same product rounded elsewhere shows here only.
+    """
+    for draw in range(40):
+        b = One(seed=draw)
+        x = b.given(
+            codes(pair[0]).reshape(256, 1, *[1] * (2 if op == "Conv" else 0)), a_scale(rng), a_point(rng, pair[0])
+        )
+        columns, per_channel = 5, draw % 2
+        scales = rng.uniform(0.001, 0.1, columns if per_channel else 1).astype(np.float32)
+        point = a_point(rng, pair[1]) if draw % 4 < 2 else 0
+        weights = rng.integers(*limits(pair[1]), columns, dtype=pair[1], endpoint=True)
+        product = x.scale * scales
+        acc = np.multiply.outer(np.arange(256) + limits(pair[0])[0] - x.zero_point, weights.astype(np.int64) - point)
+        real = np.abs(acc * product.astype(np.float64))
+        chosen = float(real[real > 0].reshape(-1)[rng.integers((real > 0).sum())]) if real.any() else 1.0
+        size = np.float32(chosen / (int(rng.integers(0, 120)) + 0.5))
+        for _ in range(draw % 3):
+            size = np.nextafter(size, np.float32(rng.choice([0, 9])), dtype=np.float32)
+        axis = 0 if op == "Conv" else 1
+        many = (scales, np.full(columns, point, pair[1])) if per_channel else (scales[0], np.asarray(point, pair[1]))
+        shape = (columns, 1, 1, 1) if op == "Conv" else (1, columns)
+        given = [
+            b.constant("w", weights.reshape(shape)),
+            b.constant("scale", many[0]),
+            b.constant("zero_point", many[1]),
+        ]
+        (w,) = b.node("DequantizeLinear", given, axis=axis if per_channel else None)
+        full(b.through(op, [b.real(x), w], (np.float32(size), a_point(rng, pair[0])), pair[0]))
 
 
 # Means, pools, Softmax
