@@ -94,7 +94,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in an order in which they can run, with every tensor's type known."""
+    """Nodes in an order in which they can run, with every tensor's type known.
+
+    layout: where the channels of an image are in the file's tensors, "NCHW" or "NHWC". Weights are OIHW in both.
+    """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -103,6 +106,7 @@ class Graph:
     constants: Mapping[str, np.ndarray]
     opsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    layout: str = "NCHW"
 
     def structure(self) -> tuple[Any, ...]:
         """The graph without its names: equal for two spellings of one model.
@@ -124,7 +128,7 @@ class Graph:
                 number[name] = len(number)
             types = tuple((self.tensors[n].dtype, self.tensors[n].shape) for n in node.outputs if n)
             rows.append((node.op, operands, _frozen(node.attrs), node.in_quant, node.out_quant, types))
-        return (len(self.inputs), tuple(rows), tuple(operand(name) for name in self.outputs))
+        return (len(self.inputs), tuple(rows), tuple(operand(name) for name in self.outputs), self.layout)
 
 
 def _frozen(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -28,11 +28,6 @@ def table(
     return clamped
 
 
-def _last(rank: int) -> Perm:
-    """Axes of a channels-last tensor, in terms of the file's."""
-    return (0, *range(2, rank), 1)
-
-
 class Lowering:
     """The program under construction; operators ask it for tensors in the layout that they need."""
 
@@ -136,26 +131,37 @@ class Lowering:
         """The tensor has the values of this buffer in the file's order."""
         self.define(name, self.copied(buffer, self.graph.tensors[name].shape))
 
+    def _last(self, rank: int) -> Perm:
+        """Axes of a channels-last tensor, in terms of the file's."""
+        return tuple(range(rank)) if self.graph.layout == "NHWC" else (0, *range(2, rank), 1)
+
+    def image_axes(self, name: str) -> tuple[int, ...]:
+        """The axes of the tensor that are neither batch nor channels."""
+        return self._last(len(self.graph.tensors[name].shape))[1:-1]
+
     def is_last(self, name: str) -> bool:
         """Is the tensor at hand channels-last?"""
         rank = len(self.graph.tensors[name].shape)
-        return rank in (3, 4) and _last(rank) in self.places.get(name, {})
+        return rank in (3, 4) and self._last(rank) in self.places.get(name, {})
+
+    def _image_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the image as [N, H, W, C]; a 1-D one gets height 1."""
+        shape = self.graph.tensors[name].shape
+        n, *image, c = (shape[axis] for axis in self._last(len(shape)))
+        return (n, *([1] if len(image) == 1 else []), *image, c)
 
     def channels_last(self, name: str) -> int:
         """The image as [N, H, W, C]; a 1-D one gets height 1."""
-        shape = self.graph.tensors[name].shape
-        n, c, *image = shape
-        return self.copied(self.value(name, _last(len(shape))), (n, *([1] if len(image) == 1 else []), *image, c))
+        rank = len(self.graph.tensors[name].shape)
+        return self.copied(self.value(name, self._last(rank)), self._image_shape(name))
 
     def new_channels_last(self, name: str, dtype: str | None = None) -> int:
         """A buffer for the image as [N, H, W, C]."""
-        info = self.graph.tensors[name]
-        n, c, *image = info.shape
-        return self.new(dtype or info.dtype, (n, *([1] if len(image) == 1 else []), *image, c))
+        return self.new(dtype or self.graph.tensors[name].dtype, self._image_shape(name))
 
     def define_channels_last(self, name: str, buffer: int) -> None:
         """The image is in this buffer as [N, H, W, C]."""
-        self.define(name, buffer, _last(len(self.graph.tensors[name].shape)))
+        self.define(name, buffer, self._last(len(self.graph.tensors[name].shape)))
 
     def port_of(self, name: str) -> Port:
         """Where an output is; a constant output becomes a buffer."""
@@ -209,7 +215,7 @@ class Lowering:
         rank = len(out.shape)
         full = [n for n in node.inputs if len(self.graph.tensors[n].shape) == rank]
         last = rank == 4 and any(self.is_last(n) for n in full)
-        perm = _last(rank) if last else tuple(range(rank))
+        perm = self._last(rank) if last else tuple(range(rank))
         operands = [self._aligned(name, rank, perm) for name in node.inputs]
         target = self.new(out.dtype, [out.shape[a] for a in perm])
         self.add(kind, (operands[order[0]], operands[order[1]]), (target,), params)

@@ -25,7 +25,8 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One average_pool, or the global one."""
-    image = low.graph.tensors[node.inputs[0]].shape[2:]
+    shape = low.graph.tensors[node.inputs[0]].shape
+    image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
     if node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"]):
         global_average_pool.lower(node, low)
         return

@@ -25,11 +25,13 @@ def lower(node: Node, low: Lowering) -> None:
     """One mean over [N, H W, C]."""
     x, y = quant(node, 0), out_quant(node)
     shape = low.graph.tensors[node.inputs[0]].shape
-    area = prod(shape[2:])
+    area = prod(shape[axis] for axis in low.image_axes(node.inputs[0]))
     factor = ratio(x.scale[0], over=np.float32(y.scale[0]) * np.float32(area))
     low.check_scale(node, np.array([factor]))
-    source = low.copied(low.channels_last(node.inputs[0]), (shape[0], area, shape[1]))
+    image = low.channels_last(node.inputs[0])
+    channels = low.buffers[image].shape[-1]
+    source = low.copied(image, (shape[0], area, channels))
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
-    out = low.new(y.dtype, (shape[0], shape[1]))
+    out = low.new(y.dtype, (shape[0], channels))
     low.add("mean", (source,), (out,), params, {"scale_bits": scale_bits(factor)})
     low.define_reshaped(node.outputs[0], out)
