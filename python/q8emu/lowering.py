@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,20 +13,9 @@ from q8emu.graph import Graph, Node, QuantParams, TensorInfo
 from q8emu.hosting import host_model
 from q8emu.numerics import Numerics, spec
 from q8emu.program import Buffer, Port, Step, memory_limit
+from q8emu.tables import requantization_table
 
 Perm = tuple[int, ...]
-
-
-def table(
-    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: tuple[int, int]
-) -> np.ndarray:
-    """The 256 results of Q(function(DQ(x))), clamped, indexed by the bits of x read as uint8."""
-    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
-    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
-    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
-    return clamped
 
 
 class Lowering:
@@ -184,7 +174,7 @@ class Lowering:
         clamp = node.attrs["clamps"][output]
         if params is None or target is None or (params == target and clamp == spec.limits(target.dtype)):
             return buffer
-        values = table(lambda x: x, params, target, clamp)
+        values = requantization_table(self.numerics, params, target, clamp)
         if buffer in self.constants:
             return self.constant(values[self.constants[buffer].view(np.uint8)])
         out = self.new(target.dtype, self.buffers[buffer].shape)
@@ -208,7 +198,12 @@ class Lowering:
         return next(iter(self.places[name].items()))
 
     def binary(
-        self, node: Node, kind: str, order: tuple[int, int], params: Mapping[str, int | tuple[int, ...]]
+        self,
+        node: Node,
+        kind: str,
+        order: tuple[int, int],
+        params: Mapping[str, int | tuple[int, ...]],
+        arrays: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """One element-wise step with broadcasting; channels-last when an operand of full rank is."""
         out = self.graph.tensors[node.outputs[0]]
@@ -218,7 +213,7 @@ class Lowering:
         perm = self._last(rank) if last else tuple(range(rank))
         operands = [self._aligned(name, rank, perm) for name in node.inputs]
         target = self.new(out.dtype, [out.shape[a] for a in perm])
-        self.add(kind, (operands[order[0]], operands[order[1]]), (target,), params)
+        self.add(kind, (operands[order[0]], operands[order[1]]), (target,), params, arrays)
         self.define(node.outputs[0], target, perm)
 
     def _aligned(self, name: str, rank: int, perm: Perm) -> int:
@@ -246,6 +241,14 @@ class Lowering:
             raise BadQuantization(
                 f"{node.where()}: its scales combine to a factor outside the range of float32. Requantize the model."
             )
+
+    def refuse(self, node: Node, reason: str) -> NoReturn:
+        """The profile has no rule for the operator.
+
+        Raises:
+            UnsupportedOperator: always.
+        """
+        raise UnsupportedOperator(f"{node.where()}: the numerics profile '{self.numerics.name}' {reason}.")
 
     def same_dtype(self, node: Node) -> None:
         """Operand and output must have one dtype."""

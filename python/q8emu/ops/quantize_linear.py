@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QuantizeLinear at the boundary: y = rne(clamp(f32(x / scale))) + zero_point."""
+"""QuantizeLinear at the boundary: y = f32(x / scale) to the nearest integer + zero_point; the profile decides ties."""
 
 from __future__ import annotations
 
@@ -16,5 +16,6 @@ def lower(node: Node, low: Lowering) -> None:
     shape = folded(low.graph.tensors[node.outputs[0]].shape, y)
     out = low.new(y.dtype, shape)
     arrays = {"scale_bits": scale_bits(y.scales()), "zero_point": y.zero_points()}
-    low.add("quantize", (low.reshaped(node.inputs[0], shape),), (out,), clamp_params(spec.limits(y.dtype)), arrays)
+    params = clamp_params(spec.limits(y.dtype)) | ({"rounding": 1} if low.numerics.quantize == "half_away" else {})
+    low.add("quantize", (low.reshaped(node.inputs[0], shape),), (out,), params, arrays)
     low.define_reshaped(node.outputs[0], out)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from q8emu.graph import Node
-from q8emu.lowering import Lowering, table
+from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import out_quant, quant
+from q8emu.tables import requantization_table
 
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
     y = out_quant(node)
-    low.unary(node, table(lambda x: x, quant(node, 0), y, spec.limits(y.dtype)))
+    low.unary(node, requantization_table(low.numerics, quant(node, 0), y, spec.limits(y.dtype)))

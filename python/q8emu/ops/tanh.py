@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tanh: y = Q(tanh(x)) of the dequantized x, a table of 256 entries."""
+"""Tanh: y = Q(tanh(x)) of the dequantized x, a table of 256 entries.
+
+Rule "fixed_point": Q4.27 arithmetic, an int8 output with scale 1/128 and zero point 0. Source of that:
+google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/tanh.h.
+"""
 
 from __future__ import annotations
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, FileView, lower_unary
+from q8emu.numerics import fixed_point, unary
+from q8emu.ops.base import Attributes, FileView, lower_integer_unary, lower_unary, out_quant, quant
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -16,4 +20,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    lower_unary(node, low, unary.tanh)
+    if low.numerics.unary == "fixed_point":
+        x, y = quant(node, 0), out_quant(node)
+        if (y.dtype, y.scale[0], y.zero_point[0]) != ("int8", 1 / 128, 0) or x.scale[0] < 2.0**-27:
+            low.refuse(node, f"writes int8 with scale 1/128 and zero point 0; found {x} and {y}")
+        return lower_integer_unary(node, low, lambda v: fixed_point.tanh_code(v, float(x.scale[0])))
+    return lower_unary(node, low, unary.tanh)

@@ -9,7 +9,7 @@ import numpy as np
 
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds
+from q8emu.steps.base import Arrays, bounds, integer
 
 
 def _parameters(step: Step) -> tuple[np.ndarray, np.ndarray]:
@@ -20,7 +20,8 @@ def _parameters(step: Step) -> tuple[np.ndarray, np.ndarray]:
 
 def quantize(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
     """y = clamp(quantize(x), qmin, qmax), per tensor or per middle index."""
-    y = numerics.quantize(inputs[0], *_parameters(step), outs[0].dtype)
+    away = "rounding" in step.params and integer(step, "rounding") == 1
+    y = numerics.quantize(inputs[0], *_parameters(step), outs[0].dtype, "half_away" if away else "half_even")
     return [np.clip(y, *bounds(step)).astype(outs[0].dtype)]
 
 
