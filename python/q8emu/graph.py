@@ -7,7 +7,7 @@ q8emu's operators only, each with the quantization parameters of its operands on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 QUANTIZED_DTYPES = ("int8", "uint8")
+INTERNAL = "q8:"  # prefix of tensors that the model file does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +134,10 @@ class Graph:
 
 def _frozen(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((key, attrs[key]) for key in sorted(attrs))
+
+
+def unique_name(name: str, index: int, taken: Collection[str]) -> str:
+    """The name of tensor `index` of a file whose names may repeat or be empty: the first of a name keeps it."""
+    while not name or name in taken:
+        name += f"#{index}"
+    return name
