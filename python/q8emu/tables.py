@@ -29,6 +29,19 @@ def integer_table(function: Callable[[int], int], x: QuantParams, y: QuantParams
     return np.array([spec.clamp(function(c - x.zero_point[0]), *clamp) for c in codes], y.dtype)
 
 
+def half_away_table(
+    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp
+) -> np.ndarray:
+    """half_away(f32(function(DQ(x)) * f32(1 / y_scale))) + y_zero_point, clamped."""
+    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
+    with np.errstate(over="ignore", divide="ignore"):
+        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
+        v = (real * (np.float32(1) / y.scales())).astype(np.float32)
+    q = spec.half_away_real(np.clip(v, np.float32(-(2.0**30)), np.float32(2.0**30))) + y.zero_points()
+    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
+    return clamped
+
+
 def rescaled(rule: str, factor: float) -> Callable[[int], int]:
     """The function that multiplies an integer by a factor under a rounding rule of `multiplier`."""
     pair = multiplier.quantize_multiplier(factor)

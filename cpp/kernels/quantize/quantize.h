@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The family quantize: real values become quantized ones.
 //
-//   v = f32(x / scale), NaN to the least value;  y = clamp(half_even(v saturated to [dmin - zp, dmax - zp]) + zp,
-//   qmin, qmax)
+//   v = f32(x / scale), NaN to the least value;  y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin,
+//   qmax), ties to even, or away from zero
 //
 // Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
 //          scale and zero point for each.
@@ -26,6 +26,7 @@ struct QuantizeArgs {
   const int32_t* zero_point;
   int64_t parameter_step;  // 0 or 1
   QuantizedRange range;    // its zero_point is not used
+  bool ties_away;          // else to even
 };
 
 using QuantizeKernel = Kernel<QuantizeArgs>;

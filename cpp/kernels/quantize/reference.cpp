@@ -22,7 +22,8 @@ void quantize_reference(const QuantizeArgs& args) {
     QuantizedRange range = args.range;
     for (int64_t i = 0; i < args.count; ++i) {
       range.zero_point = args.zero_point[i * args.parameter_step];
-      y[i] = static_cast<Y>(quantize_outside(args.x[i] / args.scale[i * args.parameter_step], range));
+      const float v = args.x[i] / args.scale[i * args.parameter_step];
+      y[i] = static_cast<Y>(args.ties_away ? quantize_outside_away(v, range) : quantize_outside(v, range));
     }
   });
 }

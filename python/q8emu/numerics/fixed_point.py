@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions of real numbers on int32 fixed-point values, operation by operation as TFLite's reference kernels.
+"""exp and the reciprocal on int32 fixed-point values, operation by operation as TFLite's reference Softmax.
 
-Qn.m: n integer bits and m fraction bits, n + m = 31. A quantized operator with one operand becomes a table of 256
-entries made from these; the softmax step divides with `one_over_one_plus` at run time. Integers only.
+Qn.m: n integer bits and m fraction bits, n + m = 31. The exponentials become a table of 256 entries when a model is
+lowered; the softmax step divides with `one_over_one_plus` at run time. Integers only.
 
-Source: google/gemmlowp fixedpoint/fixedpoint.h; google-ai-edge/LiteRT tflite/kernels/internal/reference/softmax.h and
-reference/integer_ops/{logistic,tanh}.h.
+Source: google/gemmlowp fixedpoint/fixedpoint.h; google-ai-edge/LiteRT tflite/kernels/internal/reference/softmax.h.
 """
 
 from __future__ import annotations
@@ -66,23 +65,6 @@ def one_over_one_plus(a: int) -> int:
     return scaled(_reciprocal(a), 1)
 
 
-def logistic(a: int, integer_bits: int) -> int:
-    """1 / (1 + exp(-a)) in Q0.31."""
-    if a == 0:
-        return 1 << 30
-    result = one_over_one_plus(exp_of_negative(-abs(a), integer_bits))
-    return result if a > 0 else INT32_MAX - result
-
-
-def tanh(a: int, integer_bits: int) -> int:
-    """The hyperbolic tangent of a, in Q0.31."""
-    if a == 0:
-        return 0
-    e = exp_of_negative(-abs(a), integer_bits + 1)  # the same bits with one integer bit more: twice the value
-    result = scaled(wrap32(_reciprocal(e) - (1 << 29)), 2)  # (1 - e) / (1 + e)
-    return result if a > 0 else -result
-
-
 def radius(integer_bits: int, left_shift: int) -> int:
     """The least difference of quantized values whose rescaled value leaves the range of Q(integer_bits)."""
     return (((1 << integer_bits) - 1) << (31 - integer_bits)) >> left_shift
@@ -101,21 +83,3 @@ def softmax_table(x_scale: float) -> list[int]:
         argument = double_rounding(difference, multiplier, shift)
         table.append(exp_of_negative(argument, 5) if difference >= least else 0)
     return table
-
-
-def logistic_code(difference: int, x_scale: float) -> int:
-    """The int8 value with scale 1/256 and zero point -128 of the logistic function at x_scale * difference."""
-    multiplier, shift = quantize_multiplier(x_scale * 2**27)
-    limit = radius(4, 31 - shift)
-    if abs(difference) >= limit:
-        return -128 if difference < 0 else 127
-    return clamp(half_away(logistic(double_rounding(difference, multiplier, shift), 4), 23) - 128, -128, 127)
-
-
-def tanh_code(difference: int, x_scale: float) -> int:
-    """The int8 value with scale 1/128 and zero point 0 of tanh at x_scale * difference."""
-    multiplier, shift = quantize_multiplier(x_scale * 2**27)
-    limit = radius(4, 31 - shift)
-    if abs(difference) >= limit:
-        return -128 if difference < 0 else 127
-    return clamp(half_away(tanh(double_rounding(difference, multiplier, shift), 4), 24), -128, 127)

@@ -34,7 +34,9 @@ class Numerics:
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum.
-        unary: "float": Q(f(DQ(x))) with float32 functions; "fixed_point": rescaled integers, Q4.27 functions.
+        unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
+            multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
+            correctly rounded exp and tanh.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale).
         source: where the decisions come from.
     """
@@ -51,7 +53,7 @@ class Numerics:
     average_pool: Literal["dequantized_sum", "raw_half_away"]
     mean: Literal["float_sum", "requantize"]
     softmax: Literal["float_table", "fixed_point"]
-    unary: Literal["float", "fixed_point"]
+    unary: Literal["float", "half_away"]
     quantize: Literal["half_even", "half_away"]
     source: str
 
@@ -90,10 +92,10 @@ TFLITE_REF = Numerics(
     average_pool="raw_half_away",
     mean="requantize",
     softmax="fixed_point",
-    unary="fixed_point",
+    unary="half_away",
     quantize="half_away",
     source=(
-        "google-ai-edge/LiteRT: tflite/kernels/internal/common.cc, quantization_util.cc, reference/integer_ops, "
-        "reference/softmax.h, kernels/{add,mul,reduce}.cc; held to the released binaries by tests"
+        "google-ai-edge/LiteRT: tflite/kernels/internal/{common.cc,common.h,quantization_util.cc}, internal/reference/"
+        "{integer_ops,softmax.h,reduce.h}, kernels/{activations,add,mul,sub}.cc; held to the released binaries by tests"
     ),
 )

@@ -233,11 +233,20 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
     with np.errstate(over="ignore", invalid="ignore"):
         v = (x / np.float32(scale)).astype(np.float32)
     v = np.where(np.isnan(v), bottom, np.minimum(np.maximum(v, bottom), top))
-    if rounding == "half_away":
-        nearest = np.copysign(np.floor(np.abs(v).astype(np.float64) + 0.5), v)  # exact: |v| is at most 383
-    else:
-        nearest = np.rint(v)
-    return (nearest.astype(np.int32) + np.int32(zero_point)).astype(dtype)
+    nearest = half_away_real(v) if rounding == "half_away" else np.rint(v).astype(np.int64)
+    return (nearest + np.int64(zero_point)).astype(dtype)
+
+
+def half_away_real(v: np.ndarray) -> np.ndarray:
+    """float32 values, of magnitude 2^30 or less, to the nearest int64, ties away from zero.
+
+    Example:
+        >>> half_away_real(np.float32([-1.5, -0.5, 0.49999997, 2.5]))
+        array([-2, -1,  0,  3])
+    """
+    magnitude = np.floor(np.abs(v).astype(np.float64) + 0.5)  # exact: 24 bits and a half in 53
+    signed: np.ndarray = np.copysign(magnitude, v)
+    return signed.astype(np.int64)
 
 
 def dequantize(x: np.ndarray, scale: Values, zero_point: Values) -> np.ndarray:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Relu: y = Q(max(x, 0)) of the dequantized x, a table of 256 entries.
 
-Rule "fixed_point": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped. Source of that:
+Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped. Source of that:
 google-ai-edge/LiteRT tflite/kernels/activations.cc.
 """
 
@@ -23,7 +23,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    if low.numerics.unary == "fixed_point":
+    if low.numerics.unary == "half_away":
         y = out_quant(node)
         function = rescaled(low.numerics.rounding, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
         attrs = {"clamp": (max(node.attrs["clamp"][0], y.zero_point[0]), node.attrs["clamp"][1])}

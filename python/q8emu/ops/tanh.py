@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tanh: y = Q(tanh(x)) of the dequantized x, a table of 256 entries.
 
-Rule "fixed_point": Q4.27 arithmetic, an int8 output with scale 1/128 and zero point 0. Source of that:
-google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/tanh.h.
+Rule "half_away": half_away(f32(f(DQ(x)) * f32(1 / y_scale))) + y_zero_point with correctly rounded functions. Source of
+that: google-ai-edge/LiteRT tflite/kernels/internal/common.h (LUTPopulate).
 """
 
 from __future__ import annotations
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import fixed_point, unary
-from q8emu.ops.base import Attributes, FileView, lower_integer_unary, lower_unary, out_quant, quant
+from q8emu.numerics import unary
+from q8emu.ops.base import Attributes, FileView, lower_unary, out_quant, quant
+from q8emu.tables import half_away_table
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -20,9 +21,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    if low.numerics.unary == "fixed_point":
-        x, y = quant(node, 0), out_quant(node)
-        if (y.dtype, y.scale[0], y.zero_point[0]) != ("int8", 1 / 128, 0) or x.scale[0] < 2.0**-27:
-            low.refuse(node, f"writes int8 with scale 1/128 and zero point 0; found {x} and {y}")
-        return lower_integer_unary(node, low, lambda v: fixed_point.tanh_code(v, float(x.scale[0])))
+    if low.numerics.unary == "half_away":
+        values = half_away_table(unary.tflite_tanh, quant(node, 0), out_quant(node), node.attrs["clamp"])
+        return low.unary(node, values)
     return lower_unary(node, low, unary.tanh)
