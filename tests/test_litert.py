@@ -33,6 +33,7 @@ IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
 RANDOM = int(os.environ.get("Q8EMU_RANDOM", "20"))
 SPEC_EXAMPLES = 5  # the Python definition is slow: it takes part in the first files of each operator
 
+ORACLES = [name for name, oracle in BACKENDS.items() if oracle.format == "TFLite"]
 NAMES = [name for name, record in PROFILES.items() if BACKENDS[record.oracle].format == "TFLite"]
 MODELS = {
     "image": "ic/pretrainedResnet_quant.tflite",
@@ -124,24 +125,52 @@ def test_resnet8_agrees_on_images(numerics: str, mlperf_dir: Path, cifar10_test:
 # The oracle
 
 
-def test_unknown_taps_are_left_out(tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("name", ORACLES)
+def test_unknown_taps_are_left_out(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
     one = case("ADD", rng)
     path = tmp_path / "m.tflite"
     path.write_bytes(one.model)
-    session = BACKENDS["litert-ref"].open(path, ["y", "nowhere"])
+    session = BACKENDS[name].open(path, ["y", "nowhere"])
     trace = session.run(one.feeds)
     assert set(trace.tensors) == {"y"}
     assert trace.undisturbed is None
-    assert trace.provenance["version"] == BACKENDS["litert-ref"].version()
+    assert trace.source == name
+    assert trace.provenance["version"] == BACKENDS[name].version()
     assert np.array_equal(trace.tensors["y"], trace.outputs["y"])
 
 
+@pytest.mark.parametrize("name", ORACLES)
+def test_the_outputs_are_those_of_an_interpreter_that_nobody_looks_into(name: str, mlperf_dir: Path) -> None:
+    """Opened here, independently; the inner tensors are recorded beside them."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    resolver = {"litert": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "litert-ref": "BUILTIN_REF", "litert-xnnpack": "AUTO"}
+    model = mlperf_dir / MODELS["image"]
+    emulator = Emulator(model, Options("tflite-ref"))
+    taps = [tensor for tensor in emulator.program.quantized() if tensor not in emulator.program.inputs]
+    session = BACKENDS[name].open(model, taps)
+    plain = Interpreter(str(model), experimental_op_resolver_type=OpResolverType[resolver[name]])
+    plain.allocate_tensors()
+    for seed in range(3):
+        inputs = random_inputs(emulator.graph, emulator.specs, 1, seed)
+        plain.set_tensor(plain.get_input_details()[0]["index"], inputs["input_1_int8"])
+        plain.invoke()
+        trace = session.run(inputs)
+        assert trace.undisturbed is None
+        assert list(trace.tensors) == taps
+        assert all(len(np.unique(trace.tensors[tensor])) > 2 for tensor in taps[:-1])
+        expected = plain.get_tensor(plain.get_output_details()[0]["index"])
+        assert np.array_equal(trace.outputs["Identity_int8"], expected)
+        assert np.array_equal(trace.tensors["Identity_int8"], expected)
+
+
+@pytest.mark.parametrize("name", ORACLES)
 @pytest.mark.parametrize("content", [b"", b"\x08\x09not a model", b"\x1c\0\0\0TFL3" + b"\0" * 40])
-def test_a_file_that_litert_refuses_is_one_sentence(content: bytes, tmp_path: Path) -> None:
+def test_a_file_that_litert_refuses_is_one_sentence(content: bytes, name: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(content)
-    with pytest.raises(BackendUnavailable, match="oracle 'litert-ref'") as problem:
-        BACKENDS["litert-ref"].open(path, [])
+    with pytest.raises(BackendUnavailable, match=f"oracle '{name}'") as problem:
+        BACKENDS[name].open(path, [])
     assert "\n" not in str(problem.value)
 
 
@@ -161,4 +190,4 @@ def test_without_names_the_oracles_of_the_format_are_asked(tmp_path: Path, rng: 
     path.write_bytes(one.model)
     report = verify(path, one.feeds, numerics="tflite-ref")
     assert report.deciding == ("litert-ref",)
-    assert {BACKENDS[o.oracle].format for o in report.oracles} == {"TFLite"}
+    assert sorted(o.oracle for o in report.oracles) == ORACLES

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """LiteRT (TensorFlow Lite) on the CPU, one oracle per set of kernels, each observed without disturbing it.
 
-Every session is two interpreters: the plain one, whose final outputs count, and one that keeps its inner tensors. The
-kernels compute one operator at a time and store its result as the file says, so that keeping it changes nothing; each
-run checks the final bits of both.
+Every session is two interpreters: the plain one, whose final outputs count, and one that shows its inner tensors. The
+kernels of LiteRT itself store each result as the file says; there, the inner tensors are kept. XNNPACK runs many
+operators in one piece; there, a copy of the model in memory has the tapped tensors as outputs. Each run checks that the
+final bits of both interpreters are the same.
 """
 
 from __future__ import annotations
@@ -30,11 +31,13 @@ class LiteRT:
         name: how `--against` calls it.
         describe: what it is, in one line.
         resolver: the name of the set of kernels in LiteRT's OpResolverType.
+        keeps: can the interpreter keep inner tensors? Else they are shown as outputs of a copy of the model.
     """
 
     name: str
     describe: str
     resolver: str
+    keeps: bool = True
     format: str = "TFLite"
 
     def version(self) -> str:
@@ -77,13 +80,13 @@ class LiteRTSession:
         """Open both interpreters and find the taps by name."""
         self._oracle = oracle
         self._plain = self._interpreter(content, threads, keep=False)
-        self._tapped = self._interpreter(content, threads, keep=True)
-        details = self._tapped.get_tensor_details()
-        names = _names(details)
+        names = _names(self._plain.get_tensor_details())
+        index = {name: i for i, name in names.items()}
         self._inputs = {names[d["index"]]: d for d in self._plain.get_input_details()}
         self._outputs = {names[d["index"]]: d["index"] for d in self._plain.get_output_details()}
-        index = {name: i for i, name in names.items()}
         self._taps = {name: index[name] for name in taps if name in index}
+        shown = content if oracle.keeps else _with_outputs(content, list((self._outputs | self._taps).values()))
+        self._tapped = self._interpreter(shown, threads, keep=oracle.keeps)
         self._provenance = {
             "version": oracle.version(),
             "options": f"OpResolverType.{oracle.resolver}, numpy {np.__version__}",
@@ -128,6 +131,19 @@ class LiteRTSession:
         return {name: np.array(interpreter.get_tensor(index)) for name, index in wanted.items()}
 
 
+def _with_outputs(content: bytes, indices: Sequence[int]) -> bytes:
+    """A copy of the model with these tensors as its outputs."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    model.subgraphs[0].outputs = list(indices)
+    model.signatureDefs = None  # they name the outputs of the file
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 def _names(details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
     """Unique names by index, as the reader makes them; scratch tensors come behind those of the file."""
     taken: set[str] = set()
@@ -142,7 +158,7 @@ def _first_difference(plain: Mapping[str, np.ndarray], seen: Mapping[str, np.nda
     for name, array in plain.items():
         other = seen[name]
         if array.dtype != other.dtype or array.shape != other.shape or array.tobytes() != other.tobytes():
-            return f"keeping inner tensors changes its final output '{name}'"
+            return f"showing inner tensors changes its final output '{name}'"
     return None
 
 
@@ -151,4 +167,6 @@ def _first_line(problem: BaseException) -> str:
     return lines[0][:300] if lines else type(problem).__name__
 
 
+LITERT = LiteRT("litert", "LiteRT, built-in kernels without XNNPACK", "BUILTIN_WITHOUT_DEFAULT_DELEGATES")
 LITERT_REF = LiteRT("litert-ref", "LiteRT, reference kernels", "BUILTIN_REF")
+LITERT_XNNPACK = LiteRT("litert-xnnpack", "LiteRT as it comes, with XNNPACK", "AUTO", keeps=False)
