@@ -14,7 +14,7 @@ namespace {
 // The fields of a requantization of accumulators of this magnitude.
 void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths) {
   const int64_t rule = b.between(0, 4);
-  if (rule > 0 || b.chance(50)) b.set("requantize", rule);
+  if (rule > 0) b.set("requantize", rule);  // absent: rule 0
   if (rule == 0) {
     b.scale_array("scale_bits", 1.0f / magnitude, lengths);
   } else if (rule == 4) {
