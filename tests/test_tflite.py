@@ -136,6 +136,7 @@ def test_a_network_becomes_canonical_nodes() -> None:
         (0.5, 127, 1, (127, 127)),
         (2.0, 0, 2, (-1, 1)),  # both ends are ties
         (1.0, 5, 0, (-128, 127)),
+        (1e-45, 5, 3, (5, 127)),  # 6 / scale is beyond float32
     ],
 )
 def test_a_fused_activation_is_a_clamp(scale: float, point: int, activation: int, clamp: tuple[int, int]) -> None:

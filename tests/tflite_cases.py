@@ -123,10 +123,11 @@ def _weights(
     w = d.file.tensor("w", "int8", shape, scales, [0] * len(scales), axis, values)
     found = [w]
     largest = max(scales) * step
+    products = [float(np.float32(step) * np.float32(s)) for s in scales]  # what a converter writes for the bias
     if bias or d.integer(0, 3):
         size = 2**31 - 1 if d.integer(0, 19) == 0 else int(d.rng.choice([100, 10_000, 100_000]))
         values = d.rng.integers(-size, size, count, dtype=np.int32)
-        found.append(d.file.tensor("b", "int32", (count,), [largest], [0], data=values))
+        found.append(d.file.tensor("b", "int32", (count,), products, [0] * len(products), data=values))
     return found, d.near(largest * np.sqrt(depth) * 5000 / 60, float(d.rng.choice([1, 4, 12], p=[0.7, 0.2, 0.1])))
 
 

@@ -102,7 +102,8 @@ class Operator:
     def _quantized(self, real: float) -> int:
         """zero_point + real / scale in float32, half away from zero, without the limits of the type."""
         params = self.quant(self.output)
-        ratio = float(np.float32(real) / np.float32(params.scale[0]))
+        with np.errstate(over="ignore"):
+            ratio = float(np.float32(real) / np.float32(params.scale[0]))
         away = int(abs(ratio) + 0.5) if abs(ratio) < 2**31 else 2**31  # exact in float64: the ratio is a float32
         return params.zero_point[0] + (away if ratio >= 0 else -away)
 
