@@ -43,8 +43,8 @@ MODELS = {
     "wake word": "sww/str_ww_ref_model.tflite",
 }
 # Operators whose arithmetic a profile does not reproduce: lowering refuses them by name.
-REFUSED: dict[str, set[str]] = {"tflite-ref": set()}
-CORRECT = {"tflite-ref": 8702}  # CIFAR-10 test images that the image model gets right
+REFUSED: dict[str, set[str]] = {"tflite": set(), "tflite-ref": set()}
+CORRECT = {"tflite": 8697, "tflite-ref": 8702}  # CIFAR-10 test images that the image model gets right
 
 Import = Callable[[str, str], ModuleType]
 

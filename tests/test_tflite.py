@@ -174,7 +174,8 @@ def test_weights_that_two_operators_share() -> None:
     d, strides = schema.DepthwiseConv2D, {1: ("Int32", 2), 2: ("Int32", 2)}
     f.operators = []
     f.operator("DEPTHWISE_CONV_2D", [0, 1, 2], [9], strides | {d.DEPTH_MULTIPLIER: ("Int32", 1)})
-    f.operator("CONV_2D", [0, 1], [10], strides)
+    one = f.tensor("one", "int32", (1,), [0.05], [0], data=np.array([7], np.int32))
+    f.operator("CONV_2D", [0, 1, one], [10], strides)
     f.outputs = [9, 10]
     graph = read_tflite(f.build())
     assert [graph.constants[node.inputs[1]].shape for node in graph.nodes] == [(3, 1, 3, 3), (1, 3, 3, 3)]
@@ -303,6 +304,7 @@ REFUSED: list[tuple[str, Change, type[Q8Error], str]] = [
     ("negative scale", _set(0, scale=[-1.0]), BadQuantization, "not a positive finite number"),
     ("scale not finite", _set(0, scale=[np.inf]), BadQuantization, "not a positive finite number"),
     ("zero point", _set(0, zero_point=[200]), BadQuantization, "a zero point outside int8"),
+    ("no bias", _operator(0, inputs=[0, 1]), UnsupportedOperator, "no bias; expected one"),
     ("bias is int8", _set(2, dtype="int8", data=np.zeros(3, np.int8)), UnsupportedOperator, "a bias 'b' that is not"),
     (
         "bias too long",

@@ -163,7 +163,7 @@ def depthwise_conv_2d(d: Draw) -> Case:
     dilations = [d.integer(1, 2), d.integer(1, 2)] if d.integer(0, 3) == 0 else [1, 1]
     padding, size = _window(d, image[1:3], kernel, strides, dilations)
     x = d.input(image)
-    more, scale = _weights(d, (1, *kernel, channels * multiplier), 3, d.step(x), kernel[0] * kernel[1])
+    more, scale = _weights(d, (1, *kernel, channels * multiplier), 3, d.step(x), kernel[0] * kernel[1], bias=True)
     y = d.output((image[0], *size, channels * multiplier), scale)
     f = schema.DepthwiseConv2D
     options: Options = {
@@ -228,10 +228,12 @@ def _pool(operator: str) -> Callable[[Draw], Case]:
 
 
 def mean(d: Draw) -> Case:
-    """MEAN over one or more axes."""
+    """MEAN over one or more axes, often over the height and width of an image."""
     shape = [d.integer(1, 6) for _ in range(d.integer(1, 4))]
     axes = sorted({d.integer(0, len(shape) - 1) for _ in range(d.integer(1, 3))})
-    keep = bool(d.integer(0, 1))
+    if d.integer(0, 1):
+        shape, axes = list(_image(d, d.integer(1, 40))), [1, 2]
+    keep = bool(d.integer(0, 2))
     x = d.input(shape)
     given = d.constant([a - len(shape) if d.integer(0, 3) == 0 else a for a in axes])
     out = [1 if i in axes else n for i, n in enumerate(shape) if keep or i not in axes]
@@ -248,9 +250,10 @@ def softmax(d: Draw) -> Case:
 
 def _function(operator: str, scale: float = 0, point: int | None = None) -> Callable[[Draw], Case]:
     def make(d: Draw) -> Case:
-        x = d.input([256], d.scale(-8, -2))
-        d.feeds["x0"] = np.arange(-128, 128).astype(np.int8)
-        y = d.output([256], scale or d.near(d.step(x)), point)
+        count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
+        x = d.input([count], d.scale(-8, -2))
+        d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
+        y = d.output([count], scale or d.near(d.step(x)), point)
         options: Options = {}
         if operator == "LEAKY_RELU":
             options = {schema.ALPHA: ("Float32", float(d.rng.choice([0.1, 0.01, 0.5, 0.25, d.rng.uniform(0, 1)])))}

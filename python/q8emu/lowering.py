@@ -168,6 +168,12 @@ class Lowering:
         self.add("gather", (buffer,), (target,), {"fill": fill}, {"index": index})
         return target
 
+    def joined(self, name: str, parts: Sequence[int]) -> None:
+        """The tensor consists of these 1-D buffers one after another, in the file's order."""
+        target = self.new(self.buffers[parts[0]].dtype, (self.graph.tensors[name].elements,))
+        self.add("concat", tuple(parts), (target,), {"axis": 0})
+        self.define_reshaped(name, target)
+
     def requantized(self, node: Node, output: int, buffer: int, params: QuantParams | None) -> int:
         """The buffer's values under the parameters of the node's output."""
         target = node.out_quant[output]

@@ -48,11 +48,13 @@ def rescaled(rule: str, factor: float) -> Callable[[int], int]:
     return lambda value: multiplier.RULES[rule](value, *pair)
 
 
-def requantization_table(numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp) -> np.ndarray:
-    """From the parameters of x to those of y, as the profile requantizes values."""
-    if numerics.unary == "float":
+def requantization_table(
+    numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp, rounding: str = ""
+) -> np.ndarray:
+    """From the parameters of x to those of y, as the profile requantizes values; `rounding` instead of its rule."""
+    if numerics.requantize == "float":
         return table(lambda v: v, x, y, clamp)
     if (x.scale, x.zero_point) == (y.scale, y.zero_point):
         return integer_table(lambda v: v + x.zero_point[0], x, y, clamp)
-    function = rescaled(numerics.rounding, float(x.scale[0]) / float(y.scale[0]))
+    function = rescaled(rounding or numerics.rescaling, float(x.scale[0]) / float(y.scale[0]))
     return integer_table(lambda v: function(v) + y.zero_point[0], x, y, clamp)

@@ -49,7 +49,7 @@ def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
 
 def _rescaled_operand(low: Lowering, operand: QuantParams, twice: float) -> np.ndarray:
     """int32[256], entry i for the value whose bits read as uint8 are i."""
-    function = multiplier.RULES[low.numerics.rounding]
+    function = multiplier.RULES[low.numerics.rescaling]
     pair = multiplier.quantize_multiplier(float(operand.scale[0]) / twice)
     codes = np.arange(256, dtype=np.uint8).view(operand.dtype).tolist()
     return np.array([function((c - operand.zero_point[0]) << LEFT_SHIFT, *pair) for c in codes], np.int32)

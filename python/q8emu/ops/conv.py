@@ -8,7 +8,7 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, quant, require
-from q8emu.ops.output_stage import Stage, output_stage
+from q8emu.ops.output_stage import Role, Stage, output_stage
 from q8emu.ops.window import resolve
 
 
@@ -49,7 +49,8 @@ def lower(node: Node, low: Lowering) -> None:
     if node.input(2):
         arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(-1)
     params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
-    stage = output_stage(node, low, x_quant.scales(), np.broadcast_to(w_quant.scales(), w.shape[:1]))
+    role: Role = "depthwise" if node.attrs.get("depthwise") else "grouped" if node.attrs["group"] > 1 else "product"
+    stage = output_stage(node, low, x_quant.scales(), np.broadcast_to(w_quant.scales(), w.shape[:1]), role)
     emit(node, low, w, params, arrays, stage)
 
 

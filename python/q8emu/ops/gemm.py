@@ -49,7 +49,7 @@ def lower(node: Node, low: Lowering) -> None:
         "has_b_zero_point_input": 0,
     }
     a_scale = (np.float32(node.attrs["alpha"]) * a_quant.scales()).astype(np.float32)
-    out_params, out_arrays = output_stage(node, low, a_scale, b_quant.scales(), is_fully_connected=True)
+    out_params, out_arrays = output_stage(node, low, a_scale, b_quant.scales(), "fully_connected")
     y = low.new(info.dtype, info.shape)
     low.add("matmul", (a, b), (y,), params | out_params, arrays | out_arrays)
     low.define(node.outputs[0], y)

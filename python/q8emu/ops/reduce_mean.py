@@ -5,6 +5,10 @@ Rule "requantize": the sum of x - x_zero_point, requantized; the multiplier of x
 the count.
 Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
 
+Rule "requantize_by_16": the same, but for the mean over height and width with the axes kept, which LiteRT computes from
+the raw sum with a float32 quotient, whole groups of 16 channels by "ruy_x86" and the others by "double_rounding".
+Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
+
 Rule "float_sum": Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
 ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
 axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or
@@ -17,6 +21,8 @@ Source: microsoft/onnxruntime core/providers/cpu/reduction/reduction_ops.cc; the
 from __future__ import annotations
 
 from math import prod
+
+import numpy as np
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
@@ -50,7 +56,9 @@ def _pattern(rank: int, axes: tuple[int, ...]) -> str:
 
 def lower(node: Node, low: Lowering) -> None:
     """One transpose that brings the reduced axes together, one float_mean on [kept, reduced], or one mean."""
-    if low.numerics.mean == "requantize":
+    if low.numerics.mean == "requantize_by_16" and _is_optimized(node, low):
+        return _lower_by_16(node, low)
+    if low.numerics.mean != "float_sum":
         return lower_requantized(node, low, node.attrs["axes"])
     shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
     x, y = quant(node, 0), out_quant(node)
@@ -85,7 +93,27 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     pair = divided(multiplied(node, float(x.scale[0]) / float(y.scale[0])), count)
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
-    low.add("mean", (source,), (out,), params | rule_of(low), multiplier_arrays([pair]))
+    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescaling), multiplier_arrays([pair]))
+    low.define_reshaped(node.outputs[0], out)
+
+
+def _is_optimized(node: Node, low: Lowering) -> bool:
+    """Is it the mean of an image over height and width, with both kept as axes of length 1?"""
+    return node.attrs["axes"] == (1, 2) and len(low.graph.tensors[node.outputs[0]].shape) == 4
+
+
+def _lower_by_16(node: Node, low: Lowering) -> None:
+    x, y = quant(node, 0), out_quant(node)
+    n, h, w, c = low.graph.tensors[node.inputs[0]].shape
+    x_scale, y_scale = np.float32(x.scale[0]), np.float32(y.scale[0])
+    zero = np.float32(np.float32(np.float32(x.zero_point[0]) * x_scale) / y_scale)
+    zero = np.float32(zero + np.float32(0.5)) if zero > 0 else np.float32(zero - np.float32(0.5))
+    pair = multiplied(node, float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale))))
+    params = {"x_zero_point": 0, "y_zero_point": y.zero_point[0] - int(zero), **clamp_params(node.attrs["clamp"])}
+    rule = rule_of("ruy_x86") | {"double_rounding_from": c // 16 * 16}
+    out = low.new(y.dtype, (n, c))
+    source = low.reshaped(node.inputs[0], (n, h * w, c))
+    low.add("mean", (source,), (out,), params | rule, multiplier_arrays([pair]))
     low.define_reshaped(node.outputs[0], out)
 
 

@@ -5,6 +5,9 @@ T[i] = f32(exp((i - 255 + b / x_scale) * x_scale)), b = max(0, logf(f32(FLT_MAX 
 the row's maximum takes entry 255; y = rne(f32(f32(e * floor(1 / y_scale)) / sum)) + y_zero_point. The input zero point
 cancels. Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_softmax.cc.
 
+Rule "float_reciprocal": f32(exp(-f32(x_scale * i))) of the distance i from the maximum, times the reciprocal of 1/256
+of their sum, half up. Source: google-ai-edge/LiteRT tflite/kernels/internal/optimized/optimized_ops.h.
+
 Rule "fixed_point": Q0.31 exponentials of x - max x, their sum in Q12.19, a Newton reciprocal; the output has scale
 1/256 and the least value as zero point. Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/softmax.h.
 """
@@ -48,6 +51,8 @@ def lower(node: Node, low: Lowering) -> None:
     folded = (prod(shape[:first]), prod(shape[first:end]), prod(shape[end:]))
     if low.numerics.softmax == "fixed_point":
         return _lower_fixed(node, low, folded)
+    if low.numerics.softmax == "float_reciprocal":
+        return _lower_reciprocal(node, low, folded)
     numerator = np.floor(np.float32(1) / np.float32(y.scale[0]))
     params = {"numerator_bits": spec.f32_bits(numerator), "y_zero_point": y.zero_point[0]}
     table = exponentials(folded[1], x.scale[0])
@@ -64,6 +69,18 @@ def lower(node: Node, low: Lowering) -> None:
 
 
 MAX_FIXED_DEPTH = 4095
+
+
+def _lower_reciprocal(node: Node, low: Lowering, folded: tuple[int, int, int]) -> None:
+    x, y = quant(node, 0), out_quant(node)
+    if y.scale[0] != 1 / 256 or y.zero_point[0] != spec.limits(y.dtype)[0]:
+        low.refuse(node, f"writes scale 1/256 and the least value as zero point; found {y}")
+    with np.errstate(over="ignore", under="ignore"):
+        arguments = np.float32(x.scale[0]) * np.arange(255, -1, -1, dtype=np.float32)
+    table = np.array([np.float32(math.exp(-float(v))) for v in arguments], np.float32)
+    source, out = low.reshaped(node.inputs[0], folded), low.new(y.dtype, folded)
+    low.add("softmax_reciprocal", (source,), (out,), clamp_params(node.attrs["clamp"]), {"table": scale_bits(table)})
+    low.define_reshaped(node.outputs[0], out)
 
 
 def _lower_fixed(node: Node, low: Lowering, folded: tuple[int, int, int]) -> None:

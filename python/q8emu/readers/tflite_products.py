@@ -64,7 +64,7 @@ def depthwise_conv_2d(op: Operator) -> Made:
         _pair(op, fields.DILATION_H, fields.DILATION_W, 1),
         outputs,
     )
-    attrs = window | {"group": channels, "clamp": op.clamp(fields.ACTIVATION)}
+    attrs = window | {"group": channels, "depthwise": True, "clamp": op.clamp(fields.ACTIVATION)}
     return _product(op, "Conv", attrs, np.ascontiguousarray(weights.transpose(3, 0, 1, 2)), params)
 
 
@@ -173,6 +173,7 @@ def _weights(op: Operator, tensor: FileTensor, rank: int, axis: int) -> tuple[np
     """Constant int8 weights; their scales, one or one per output channel (then along axis 0 of the result)."""
     info, value = tensor.info, tensor.constant
     op.quant(op.operand(0))  # a float model is told so
+    op.require(rank == 2 or op.optional(2) is not None, "no bias; expected one, without which LiteRT does not run it")
     op.require(value is not None and info.dtype == "int8", f"weights '{info.name}' that are not an int8 constant")
     assert value is not None
     if len(info.shape) != rank or value.size == 0:
