@@ -20,7 +20,7 @@ Made = tuple[list[np.ndarray], tuple[str, tuple[int, ...]], Params, Mapping[str,
 
 
 def stage(
-    rng: np.random.Generator, dtype: str, magnitude: float, length: int = 1
+    rng: np.random.Generator, dtype: str, magnitude: float, length: int = 1, *, has_channels: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Parameters and arrays of a random output stage for accumulators of this magnitude."""
     info = np.iinfo(dtype)
@@ -33,6 +33,10 @@ def stage(
         return params, {"scale_bits": factors.astype(np.float32).view(np.uint32)}
     if params["requantize"] == 4:
         return params, {"scale64_bits": multiplier.f64_bits(factors)}
+    if rng.random() < 0.3:  # beyond the dtype: the mean of LiteRT's built-in kernels folds its bias in
+        params["y_zero_point"] = int(rng.integers(-1000, 1000))
+    if has_channels and params["requantize"] > 1 and rng.random() < 0.5:
+        params["double_rounding_from"] = int(rng.integers(0, 40))
     pairs = np.array([multiplier.quantize_multiplier(float(f)) for f in factors], np.int32)
     return params, {"multiplier": pairs[:, 0].copy(), "shift": pairs[:, 1].copy()}
 
@@ -59,7 +63,7 @@ def broadcast(rng: np.random.Generator) -> tuple[tuple[int, ...], tuple[int, ...
 def add_rescaled(rng: np.random.Generator) -> Made:
     a, b, y = broadcast(rng)
     types = dtypes(rng, 3)
-    params, arrays = stage(rng, types[2], 1e9)
+    params, arrays = stage(rng, types[2], 1e9, has_channels=False)
     tables = {f"{s}_rescaled": rng.integers(-(2**31), 2**31, 256).astype(np.int32) for s in "ab"}
     return [values(rng, types[0], a), values(rng, types[1], b)], (types[2], y), params, arrays | tables
 
@@ -67,7 +71,7 @@ def add_rescaled(rng: np.random.Generator) -> Made:
 def mul(rng: np.random.Generator) -> Made:
     a, b, y = broadcast(rng)
     types = dtypes(rng, 3)
-    params, arrays = stage(rng, types[2], 2e4)
+    params, arrays = stage(rng, types[2], 2e4, has_channels=False)
     points = {"a_zero_point": zero_point(rng, types[0]), "b_zero_point": zero_point(rng, types[1])}
     return [values(rng, types[0], a), values(rng, types[1], b)], (types[2], y), params | points, arrays
 
@@ -108,26 +112,47 @@ def softmax_fixed(rng: np.random.Generator) -> Made:
     return [x], (dtype, x.shape), {"qmin": int(info.min), "qmax": int(info.max)}, {"table": table}
 
 
+def softmax_reciprocal(rng: np.random.Generator) -> Made:
+    x = values(rng, dtypes(rng, 1)[0], (2, int(rng.choice([1, 2, 10, 100])), 2))
+    table = np.exp(np.float32(np.exp2(rng.uniform(-9, 0))) * np.arange(-255, 1)).astype(np.float32)
+    dtype = dtypes(rng, 1)[0]
+    info = np.iinfo(dtype)
+    return [x], (dtype, x.shape), {"qmin": int(info.min), "qmax": int(info.max)}, {"table": table.view(np.uint32)}
+
+
 def quantize(rng: np.random.Generator) -> Made:
     dtype = dtypes(rng, 1)[0]
-    x = (np.rint(rng.normal(size=(1, 1, 99)) * 200) / 2 * 0.25).astype(np.float32)  # many ties
+    scale = float(rng.choice([0.25, 0.3]))
+    x = (np.rint(rng.normal(size=(1, 1, 99)) * 200) / 2 * scale).astype(np.float32)  # many ties
     info = np.iinfo(dtype)
-    arrays: dict[str, np.ndarray] = {
-        "scale_bits": np.array([0.25], np.float32).view(np.uint32),
+    arrays = {
+        "scale_bits": np.array([scale], np.float32).view(np.uint32),
         "zero_point": np.array([zero_point(rng, dtype)], np.int32),
     }
-    params = {"rounding": 1, "qmin": int(info.min), "qmax": int(info.max)}
+    params = {"rounding": int(rng.integers(0, 4)), "qmin": int(info.min), "qmax": int(info.max)}
     return [x], (dtype, x.shape), params, arrays
+
+
+def dequantize(rng: np.random.Generator) -> Made:
+    dtype = dtypes(rng, 1)[0]
+    x = values(rng, dtype, (1, 1, 99))
+    arrays = {
+        "scale_bits": rng.uniform(0.01, 1, 1).astype(np.float32).view(np.uint32),
+        "zero_point": np.array([zero_point(rng, dtype)], np.int32),
+    }
+    return [x], ("float32", x.shape), {"affine": int(rng.integers(0, 2))}, arrays
 
 
 MAKERS: dict[str, Callable[[np.random.Generator], Made]] = {
     "add_rescaled": add_rescaled,
     "average_pool_raw": average_pool_raw,
+    "dequantize": dequantize,
     "matmul": matmul,
     "mean": mean,
     "mul": mul,
     "quantize": quantize,
     "softmax_fixed": softmax_fixed,
+    "softmax_reciprocal": softmax_reciprocal,
 }
 
 

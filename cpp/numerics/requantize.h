@@ -64,10 +64,10 @@ static inline int32_t requantize_float64(int32_t acc, double scale, const Quanti
   return with_zero_point(fits ? static_cast<int32_t>(nearest) : INT32_MIN, y);
 }
 
-// As quantize_outside, ties away from zero; exact, since |v| is at most 383.
-static inline int32_t quantize_outside_away(float v, const QuantizedRange& y) {
-  const float low = static_cast<float>(dtype_min(y.dtype) - y.zero_point);
-  const float high = static_cast<float>(dtype_max(y.dtype) - y.zero_point);
+// As quantize_outside, ties away from zero.
+static inline int32_t quantize_outside_away(double v, const QuantizedRange& y) {
+  const double low = dtype_min(y.dtype) - y.zero_point;
+  const double high = dtype_max(y.dtype) - y.zero_point;
   return clamp(static_cast<int32_t>(std::round(saturate(v, low, high))) + y.zero_point, y.qmin, y.qmax);
 }
 

@@ -12,7 +12,7 @@ namespace q8 {
 namespace {
 
 // The fields of a requantization of accumulators of this magnitude.
-void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths) {
+void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
   const int64_t rule = b.between(0, 4);
   if (rule > 0) b.set("requantize", rule);  // absent: rule 0
   if (rule == 0) {
@@ -24,6 +24,7 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
   } else {
     b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
     b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
+    if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
   }
   b.set_range(dtype);
 }
@@ -133,7 +134,7 @@ void add_rescaled(ProgramBuilder& b) {
   b.output(y_dtype, operands(b, a_dtype, b_dtype));
   b.int32_array("a_rescaled", INT32_MIN, INT32_MAX, {256});
   b.int32_array("b_rescaled", INT32_MIN, INT32_MAX, {256});
-  requantization(b, y_dtype, 1e7f, 1);
+  requantization(b, y_dtype, 1e7f, 1, false);
 }
 
 void mul(ProgramBuilder& b) {
@@ -141,7 +142,7 @@ void mul(ProgramBuilder& b) {
   b.output(y_dtype, operands(b, a_dtype, b_dtype));
   b.set("a_zero_point", b.zero_point(a_dtype));
   b.set("b_zero_point", b.zero_point(b_dtype));
-  requantization(b, y_dtype, 100.0f, 1);
+  requantization(b, y_dtype, 100.0f, 1, false);
 }
 
 void mul_ratio(ProgramBuilder& b) {
@@ -251,9 +252,20 @@ void softmax_fixed(ProgramBuilder& b) {
   b.set_bounds(y_dtype);
 }
 
+void softmax_reciprocal(ProgramBuilder& b) {
+  const DType y_dtype = b.quantized();
+  const Shape shape{b.between(1, 3), b.pick({1, 2, 50}), b.between(1, 3)};
+  b.input(b.quantized(), shape);
+  b.output(y_dtype, shape);
+  std::vector<uint32_t> table;
+  for (int i = 0; i < 256; ++i) table.push_back(std::bit_cast<uint32_t>(std::exp(static_cast<float>(i - 255) * 0.1f)));
+  b.array("table", DType::u32, table, {256});
+  b.set_bounds(y_dtype);
+}
+
 void quantize(ProgramBuilder& b) {
   const DType y_dtype = b.quantized();
-  if (b.chance(50)) b.set("rounding", b.between(0, 1));
+  if (b.chance(50)) b.set("rounding", b.between(0, 3));
   const Shape shape{b.between(1, 3), b.pick({1, 3, 16}), b.pick({1, 5})};
   const int64_t parameters = b.chance(50) ? 1 : shape[1];
   b.input(DType::f32, shape);
@@ -271,6 +283,7 @@ void dequantize(ProgramBuilder& b) {
   b.output(DType::f32, shape);
   b.scale_array("scale_bits", 0.05f, parameters);
   b.int32_array("zero_point", INT32_MIN, INT32_MAX, {parameters});
+  if (is_quantized(x_dtype) && b.chance(50)) b.set("affine", b.between(0, 1));
 }
 
 void dynamic_quantize(ProgramBuilder& b) {

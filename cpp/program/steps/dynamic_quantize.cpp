@@ -43,7 +43,7 @@ class DynamicQuantize final : public LoadedStep {
                    .zero_point = &zero_point,
                    .parameter_step = 0,
                    .range = whole_range,
-                   .ties_away = false});
+                   .rule = QuantizeRule::half_even});
     });
   }
 

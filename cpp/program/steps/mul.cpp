@@ -15,7 +15,7 @@ class Mul final : public LoadedStep {
  public:
   Mul(StepReader& reader, const LoadOptions& options)
       : broadcast_(check(reader)),
-        requantization_(reader, reader.output().dtype, {1}, options.isa),
+        requantization_(reader, reader.output().dtype, {1}, Requantization::Rows::elements, options.isa),
         kernel_(multiply_kernel(options.isa)) {
     args_.a_step = broadcast_.a_step();
     args_.b_step = broadcast_.b_step();

@@ -11,7 +11,7 @@ namespace q8 {
 OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths,
                          int64_t channels, Isa isa)
     : dtype_(y.dtype), channels_(channels), dequantize_(dequantize_kernel(isa)) {
-  if (is_quantized(dtype_)) requantization_.emplace(reader, dtype_, lengths, isa);
+  if (is_quantized(dtype_)) requantization_.emplace(reader, dtype_, lengths, Requantization::Rows::channels, isa);
   if (dtype_ == DType::f32) scale_ = reader.positive_f32_array("scale_bits", lengths);
 }
 
@@ -51,7 +51,8 @@ void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows,
                        .count = columns,
                        .scale = scale,
                        .zero_point = nullptr,
-                       .parameter_step = scale_step});
+                       .parameter_step = scale_step,
+                       .is_affine = false});
     } else if (int32_t* to = static_cast<int32_t*>(y) + position + r * channels_; to != acc) {
       std::memcpy(to, acc, static_cast<size_t>(columns) * sizeof(int32_t));
     }

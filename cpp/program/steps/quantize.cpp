@@ -16,7 +16,8 @@ class Quantize final : public LoadedStep {
         zero_point_(
             reader.zero_point_array("zero_point", {static_cast<int64_t>(scale_.size())}, reader.output().dtype)),
         range_(reader.bounds(reader.output().dtype)),
-        ties_away_(reader.has("rounding") && reader.flag("rounding")),
+        rule_(reader.has("rounding") ? static_cast<QuantizeRule>(reader.integer("rounding", 0, 3))
+                                     : QuantizeRule::half_even),
         runs_(reader.input(0).shape, static_cast<int64_t>(scale_.size())),
         kernel_(quantize_kernel(options.isa)) {
     reader.finish();
@@ -35,7 +36,7 @@ class Quantize final : public LoadedStep {
                    .zero_point = zero_point_.data() + run.parameter,
                    .parameter_step = runs_.parameter_step(),
                    .range = range_,
-                   .ties_away = ties_away_});
+                   .rule = rule_});
     }
   }
 
@@ -55,7 +56,7 @@ class Quantize final : public LoadedStep {
   std::vector<float> scale_;
   std::vector<int32_t> zero_point_;
   QuantizedRange range_;
-  bool ties_away_;
+  QuantizeRule rule_;
   ChannelRuns runs_;
   const QuantizeKernel& kernel_;
 };

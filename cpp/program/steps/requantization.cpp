@@ -2,6 +2,7 @@
 // How the accumulators of a step become quantized values.
 #include "program/steps/requantization.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 
@@ -33,7 +34,8 @@ std::vector<int32_t> read_within(StepReader& reader, const char* name, std::init
 
 }  // namespace
 
-Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializer_list<int64_t> lengths, Isa isa)
+Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializer_list<int64_t> lengths, Rows rows,
+                               Isa isa)
     : rule_(reader.has("requantize") ? reader.integer("requantize", float32_rule, float64_rule) : float32_rule),
       float32_(requantize_kernel(isa)),
       by_multiplier_(requantize_multiplier_kernel(isa)),
@@ -47,6 +49,14 @@ Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializ
     shift_ = read_within(reader, "shift", lengths, 1, 62);
     reader.require(multiplier_.size() == shift_.size(), "the arrays multiplier and shift must have one length, found ",
                    multiplier_.size(), " and ", shift_.size());
+    if (rows == Rows::channels && reader.has("double_rounding_from")) {
+      reader.require(rule_ != static_cast<int64_t>(MultiplierRule::double_rounding),
+                     "double_rounding_from is for the rules 2 and 3");
+      double_rounding_from_ = reader.integer("double_rounding_from", 0, INT32_MAX);
+    }
+    range_ = reader.bounds(y_dtype);
+    range_.zero_point = static_cast<int32_t>(reader.integer("y_zero_point", INT32_MIN, INT32_MAX));
+    return;
   }
   range_ = reader.range(y_dtype);
 }
@@ -75,18 +85,29 @@ void Requantization::run(const RequantizedTile& tile) const {
                   .y = tile.y,
                   .y_stride = tile.y_stride});
   } else {
-    by_multiplier_.run({.acc = tile.acc,
-                        .acc_stride = tile.acc_stride,
-                        .rows = tile.rows,
-                        .channels = tile.channels,
-                        .rule = static_cast<MultiplierRule>(rule_),
-                        .multiplier = multiplier_.data() + first,
-                        .shift = shift_.data() + first,
-                        .parameter_stride = stride,
-                        .range = range_,
-                        .y = tile.y,
-                        .y_stride = tile.y_stride});
+    const int64_t split = std::clamp(double_rounding_from_ - tile.channel, int64_t{0}, tile.channels);
+    run_from(tile, 0, split, static_cast<MultiplierRule>(rule_));
+    run_from(tile, split, tile.channels - split, MultiplierRule::double_rounding);
   }
+}
+
+// Some channels of the tile, from its channel number `first` on.
+void Requantization::run_from(const RequantizedTile& tile, int64_t first, int64_t channels,
+                              MultiplierRule rule) const {
+  if (channels == 0) return;
+  const int64_t stride = multiplier_.size() > 1 ? 1 : 0;
+  const int64_t parameter = (tile.channel + first) * stride;
+  by_multiplier_.run({.acc = tile.acc + first,
+                      .acc_stride = tile.acc_stride,
+                      .rows = tile.rows,
+                      .channels = channels,
+                      .rule = rule,
+                      .multiplier = multiplier_.data() + parameter,
+                      .shift = shift_.data() + parameter,
+                      .parameter_stride = stride,
+                      .range = range_,
+                      .y = static_cast<uint8_t*>(tile.y) + first,
+                      .y_stride = tile.y_stride});
 }
 
 std::string Requantization::kernel() const {

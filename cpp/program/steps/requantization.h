@@ -29,15 +29,21 @@ struct RequantizedTile {
 
 class Requantization {
  public:
-  // Reads `requantize`, the arrays of that rule with one of these lengths, y_zero_point, qmin and qmax.
-  Requantization(StepReader& reader, DType y_dtype, std::initializer_list<int64_t> lengths, Isa isa);
+  // Do neighbours along a row differ in their channel, or are rows only runs of elements?
+  enum class Rows : uint8_t { channels, elements };
+
+  // Reads `requantize`, the fields of that rule with arrays of one of these lengths, y_zero_point, qmin and qmax.
+  Requantization(StepReader& reader, DType y_dtype, std::initializer_list<int64_t> lengths, Rows rows, Isa isa);
 
   void run(const RequantizedTile& tile) const;
 
   std::string kernel() const;  // "requantize_avx2"
 
  private:
+  void run_from(const RequantizedTile& tile, int64_t first, int64_t channels, MultiplierRule rule) const;
+
   int64_t rule_;
+  int64_t double_rounding_from_ = INT64_MAX;  // this channel and all behind it follow that rule
   std::vector<float> scale_;
   std::vector<double> scale64_;
   std::vector<int32_t> multiplier_, shift_;

@@ -210,6 +210,10 @@ def limits(dtype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64")
+"""What the values of the step parameter `rounding` mean."""
+
+
 def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, rounding: str = "half_even") -> np.ndarray:
     """Turn real values into quantized ones.
 
@@ -220,7 +224,8 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
         scale: float32, broadcasts against x.
         zero_point: int32, broadcasts against x.
         dtype: int8 or uint8.
-        rounding: half_even, or half_away.
+        rounding: half_even; half_away; half_even_reciprocal: v = f32(x * f32(1 / scale)), ties to even;
+            half_away_float64: v = f64(x / scale), ties away from zero.
 
     Source: ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
 
@@ -230,22 +235,28 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
     """
     low, high = limits(dtype)
     bottom, top = (np.float32(low) - np.float32(zero_point)), (np.float32(high) - np.float32(zero_point))
+    v: np.ndarray
     with np.errstate(over="ignore", invalid="ignore"):
-        v = (x / np.float32(scale)).astype(np.float32)
+        if rounding == "half_even_reciprocal":
+            v = (x * (np.float32(1) / np.float32(scale))).astype(np.float32)
+        elif rounding == "half_away_float64":
+            v = x.astype(np.float64) / np.float64(scale)
+        else:
+            v = (x / np.float32(scale)).astype(np.float32)
     v = np.where(np.isnan(v), bottom, np.minimum(np.maximum(v, bottom), top))
-    nearest = half_away_real(v) if rounding == "half_away" else np.rint(v).astype(np.int64)
+    nearest = half_away_real(v) if rounding.startswith("half_away") else np.rint(v).astype(np.int64)
     return (nearest + np.int64(zero_point)).astype(dtype)
 
 
 def half_away_real(v: np.ndarray) -> np.ndarray:
-    """float32 values, of magnitude 2^30 or less, to the nearest int64, ties away from zero.
+    """Real values, of magnitude 2^30 or less, to the nearest int64, ties away from zero.
 
     Example:
         >>> half_away_real(np.float32([-1.5, -0.5, 0.49999997, 2.5]))
         array([-2, -1,  0,  3])
     """
-    magnitude = np.floor(np.abs(v).astype(np.float64) + 0.5)  # exact: 24 bits and a half in 53
-    signed: np.ndarray = np.copysign(magnitude, v)
+    whole = np.floor(np.abs(v))
+    signed: np.ndarray = np.copysign(whole + (np.abs(v) - whole >= 0.5), v)  # the difference is exact
     return signed.astype(np.int64)
 
 

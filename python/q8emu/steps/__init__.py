@@ -38,5 +38,6 @@ SPECS: Mapping[str, Spec] = {
     "quantize": boundary.quantize,
     "softmax": softmax.spec,
     "softmax_fixed": softmax.fixed,
+    "softmax_reciprocal": softmax.reciprocal,
     "transpose": movement.transpose,
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,9 +74,11 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
         ]
     else:
         factor, shift = column("multiplier"), column("shift")
+        first = integer(step, "double_rounding_from") if "double_rounding_from" in step.params else channels
+        rules = [rule] * min(first, channels) + ["double_rounding"] * (channels - first)
         values = [
-            multiplier.requantize(a, rule, factor[i % channels], shift[i % channels], zero_point, clamped)
-            for i, a in enumerate(flat)
+            multiplier.requantize(a, rules[c], factor[c], shift[c], zero_point, clamped)
+            for a, c in zip(flat, itertools.cycle(range(channels)), strict=False)
         ]
     return np.array(values, out.dtype).reshape(acc.shape)
 
