@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every file of the golden data that a program makes: its bytes, how it is made, and what besides the code decides them."""
+"""Every file of the golden data that a program makes: its bytes, how it is made, what besides the code decides them."""
 
 from __future__ import annotations
 

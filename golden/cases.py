@@ -73,9 +73,9 @@ class Case:
     outputs: dict[str, np.ndarray]
 
     def arrays(self) -> bytes:
-        """The npz file: every input under "in:<name>", every output under "out:<name>"."""
-        made = {f"in:{name}": array for name, array in self.inputs.items()}
-        return archive.npz_bytes(made | {f"out:{name}": array for name, array in self.outputs.items()})
+        """The npz file: every input under "in.<name>", every output under "out.<name>"."""
+        made = {f"in.{name}": array for name, array in self.inputs.items()}
+        return archive.npz_bytes(made | {f"out.{name}": array for name, array in self.outputs.items()})
 
 
 def build(operator: str) -> Case:
@@ -91,5 +91,8 @@ def build(operator: str) -> Case:
 def read(folder: Path, operator: str) -> Case:
     """The committed case of one operator."""
     arrays = archive.read_npz((folder / f"{operator}.npz").read_bytes())
-    sides = {side: {n.partition(":")[2]: a for n, a in arrays.items() if n.startswith(side)} for side in ("in:", "out:")}
-    return Case((folder / f"{operator}.onnx").read_bytes(), sides["in:"], sides["out:"])
+    inputs, outputs = (
+        {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(side)}
+        for side in ("in.", "out.")
+    )
+    return Case((folder / f"{operator}.onnx").read_bytes(), inputs, outputs)

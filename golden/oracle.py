@@ -61,9 +61,7 @@ def _session_run(model: onnx.ModelProto, names: list[str], inputs: Mapping[str, 
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = 1, 1, 4
         options.add_session_config_entry("session.qdqisint8allowed", "1")
         options.optimized_model_filepath = str(executed)
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         operators = {node.op_type for node in onnx.load(executed).graph.node}
         if operators.intersection(FLOAT_SUMS):
             raise RuntimeError(f"runs in float: {sorted(operators.intersection(FLOAT_SUMS))}")

@@ -99,7 +99,7 @@ class Model:
 
     def dequantize(self, name: str, operand: Operand) -> str:
         """A float tensor."""
-        axis = {} if operand.quant.axis is None else {"axis": operand.quant.axis}
+        axis: dict[str, Any] = {} if operand.quant.axis is None else {"axis": operand.quant.axis}
         inputs = [self.operand(name, operand), *self.params(name, operand.quant)]
         self.node("DequantizeLinear", inputs, [f"{name}_real"], **axis)
         return f"{name}_real"
@@ -143,6 +143,7 @@ def qdq(
     *,
     extra: Sequence[np.ndarray] = (),
     bias: np.ndarray | None = None,
+    is_bias_added: bool = False,
     activation: Activation | None = None,
     op: str = "",
     **attrs: Any,
@@ -156,18 +157,24 @@ def qdq(
         results: parameters of each output.
         extra: constants behind the operands.
         bias: float32, or int32 with the scale x_scale * w_scale of the first two operands.
+        is_bias_added: does an Add behind the operator take the bias, rather than the operator itself?
         activation: between the operator and the only output.
         op: when it is not the model's own.
         attrs: of the node.
     """
     inputs = [model.dequantize(f"{branch}.{letter}", o) for letter, o in zip("abcd", operands, strict=False)]
-    if bias is not None:
-        inputs.append(_bias(model, f"{branch}.bias", bias, operands))
+    real_bias = [] if bias is None else [_bias(model, f"{branch}.bias", bias, operands)]
+    inputs += [] if is_bias_added else real_bias
     inputs += [model.constant(f"{branch}.extra{i}", array) for i, array in enumerate(extra)]
     reals = [f"{branch}.real{i}" for i in range(len(results))]
     model.node(op or model.operator, inputs, reals, **attrs)
+    if is_bias_added:
+        model.node("Add", [reals[0], *real_bias], [f"{branch}.added"])
+        reals = [f"{branch}.added"]
     if activation is not None:
-        bounds = [model.constant(f"{branch}.bound{i}", np.float32(v)) for i, v in enumerate(activation.bounds)]
+        bounds = [
+            model.constant(f"{branch}.bound{i}", np.array(v, np.float32)) for i, v in enumerate(activation.bounds)
+        ]
         model.node(activation.op, [reals[0], *bounds], [f"{branch}.activated"])
         reals = [f"{branch}.activated"]
     for i, (real, quant) in enumerate(zip(reals, results, strict=True)):
@@ -179,12 +186,9 @@ def _bias(model: Model, name: str, bias: np.ndarray, operands: Sequence[Operand]
         return model.constant(name, bias)
     scales = [np.array(operand.quant.scale, np.float32) for operand in operands[:2]]
     product = (scales[0] * scales[1]).astype(np.float32)
-    model.node(
-        "DequantizeLinear",
-        [model.constant(name, bias), model.constant(f"{name}_scale", product)],
-        [f"{name}_real"],
-        **({"axis": 0} if product.ndim else {}),
-    )
+    inputs = [model.constant(name, bias), model.constant(f"{name}_scale", product)]
+    axis: dict[str, Any] = {"axis": 0} if product.ndim else {}
+    model.node("DequantizeLinear", inputs, [f"{name}_real"], **axis)
     return f"{name}_real"
 
 

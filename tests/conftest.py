@@ -22,14 +22,10 @@ import hypothesis
 import numpy as np
 import pytest
 
-try:
-    from q8emu import _core
-
-    ISAS, ACTIVE = _core.isas(), _core.active_isa()
-except (ImportError, AttributeError):  # INTERIM until the core builds
-    ISAS, ACTIVE = ["reference"], "none"
+from q8emu import _core
 
 ROOT = Path(__file__).parent.parent
+ISAS = _core.isas()
 
 # A slow machine is not a failure, and a failure comes with what repeats it.
 hypothesis.settings.register_profile("q8emu", deadline=None, print_blob=True)
@@ -47,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     data = os.environ.get("Q8EMU_DATA") or "none, tests on real data skip (Q8EMU_DATA=DIR)"
-    return f"q8emu: ISA {ACTIVE} of {', '.join(ISAS)}; seed {config.getoption('--seed')}; data {data}"
+    return f"q8emu: ISA {_core.active_isa()} of {', '.join(ISAS)}; seed {config.getoption('--seed')}; data {data}"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

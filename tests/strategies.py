@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
+
 from strategies_builder import Case, ModelBuilder, Tensor
 from strategies_functions import binary, pool, reduce_mean, softmax, unary
 from strategies_movement import concat, movement, requantize

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from strategies_builder import Case
 
 from q8emu.backends.onnxruntime import ORT
 from q8emu.canonical import canonicalize
@@ -22,6 +21,7 @@ from q8emu.program import Program
 from q8emu.readers.onnx import read_onnx
 from q8emu.run import Runner
 from q8emu.trace import Trace
+from strategies_builder import Case
 
 SUMMING = frozenset({"AveragePool", "Conv", "Gemm", "GlobalAveragePool", "MatMul", "ReduceMean", "Softmax"})
 """Operators whose float form sums in an order of its own: no exactness is promised where an oracle runs that form."""
@@ -33,7 +33,8 @@ class Agreement:
 
     Attributes:
         elements: how many values, all of them equal.
-        excused: tensors that the oracle computed in float, or that depend on one of these.
+        excused: tensors that the oracle computed in float, or not at all (it merges neighbouring QuantizeLinear), and
+            what depends on one of these.
         refused: why the oracle does not run the model, or cannot be observed undisturbed.
     """
 
@@ -108,7 +109,8 @@ def against_oracle(case: Case, graph: Graph, program: Program, trace: Trace) -> 
         return Agreement(0, refused=str(reason))
     if expected.undisturbed is not None:
         return Agreement(0, refused=expected.undisturbed)
-    excused = depends_on_float(graph, program, expected.float_nodes)
+    hidden = dict.fromkeys((name for name in taps if name not in expected.tensors), "merged with its neighbour")
+    excused = depends_on_float(graph, expected.float_nodes, hidden)
     elements = 0
     for name in taps:
         if name not in excused:
@@ -129,8 +131,8 @@ def run_oracle(case: Case, taps: list[str]) -> Trace:
         return ORT.open(path, taps).run(case.feeds)
 
 
-def depends_on_float(graph: Graph, program: Program, float_nodes: Mapping[str, str]) -> dict[str, str]:
-    """Tensors for which the oracle is no norm, with the operator that it ran in float."""
+def depends_on_float(graph: Graph, float_nodes: Mapping[str, str], hidden: Mapping[str, str]) -> dict[str, str]:
+    """Tensors for which the oracle is no norm, with the reason."""
     found: dict[str, str] = {}
     for node in graph.nodes:
         inherited = next((found[n] for n in node.inputs if n in found), None)
@@ -138,8 +140,8 @@ def depends_on_float(graph: Graph, program: Program, float_nodes: Mapping[str, s
             own = float_nodes.get(name)
             if own in SUMMING and not _is_boundary(node.op):
                 found[name] = str(own)
-            elif inherited or node.op == "Host":
-                found[name] = inherited or str(node.attrs["op_type"])
+            elif name in hidden or inherited or node.op == "Host":
+                found[name] = hidden.get(name) or inherited or str(node.attrs["op_type"])
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
 from strategies_numbers import STYLES, Chooser, limits, output_params, scale, values, zero_point
 
 MICROSOFT = "com.microsoft"
@@ -93,7 +94,9 @@ class ModelBuilder:
         self.constants[name] = value
         return name
 
-    def node(self, op: str, inputs: Sequence[str], outputs: int | Sequence[str] = 1, domain: str = "", **attrs: Any) -> list[str]:
+    def node(
+        self, op: str, inputs: Sequence[str], outputs: int | Sequence[str] = 1, domain: str = "", **attrs: Any
+    ) -> list[str]:
         """Append a node and return the names of its outputs; attributes that are None are left out."""
         names = [self.fresh(op.lower()) for _ in range(outputs)] if isinstance(outputs, int) else list(outputs)
         given = {key: value for key, value in attrs.items() if value is not None}
@@ -141,7 +144,9 @@ class ModelBuilder:
         """The dequantized tensor, through a DequantizeLinear of its own or a shared one."""
         if tensor.name not in self._real or self.c.chance(40):
             name = self.fresh("real")
-            self.node("DequantizeLinear", [tensor.name, *self.params(tensor.scale, tensor.zero_point, tensor.dtype)], [name])
+            self.node(
+                "DequantizeLinear", [tensor.name, *self.params(tensor.scale, tensor.zero_point, tensor.dtype)], [name]
+            )
             self._real[tensor.name] = name
         return self._real[tensor.name]
 
@@ -193,7 +198,9 @@ def _options() -> Any:
     return options
 
 
-def evaluate(op: str, operands: Sequence[np.ndarray | None], opset: int, outputs: int = 1, **attrs: Any) -> list[np.ndarray]:
+def evaluate(
+    op: str, operands: Sequence[np.ndarray | None], opset: int, outputs: int = 1, **attrs: Any
+) -> list[np.ndarray]:
     """The values of one float operator, by ONNX Runtime without optimizations."""
     import onnxruntime
 

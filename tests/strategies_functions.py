@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from strategies_builder import MICROSOFT, ModelBuilder, Tensor, evaluate
+
+from strategies_builder import MICROSOFT, Attributes, ModelBuilder, Tensor, evaluate
 from strategies_numbers import Chooser, limits, scale, values, zero_point
 
 UNARY = ("Relu", "Clip", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish")
+SMALL_SCALE = 1e-4
+"""Below about 1e-7 ONNX Runtime drops a Clip that changes values: it compares bounds with an absolute 2^-23."""
 CONTRIB_UNARY = {"LeakyRelu": "QLinearLeakyRelu", "Sigmoid": "QLinearSigmoid"}
 
 
@@ -23,6 +26,8 @@ def activated(b: ModelBuilder, name: str, real: np.ndarray, dtype: str) -> Tenso
         return b.quantized(name, real, b.described(real, dtype), dtype)
     point = limits(dtype)[0] if kind == "Relu" and c.chance(90) else None
     params = b.described(np.maximum(real, 0) if kind == "Relu" else real, dtype, point)
+    if kind == "Clip" and params[0] < SMALL_SCALE:
+        return b.quantized(name, real, params, dtype)
     b.operators.append(kind)
     if kind == "Relu":
         (out,) = b.node("Relu", [name])
@@ -46,7 +51,7 @@ def _clip_bounds(c: Chooser, params: tuple[np.float32, int], dtype: str) -> tupl
 def clip_node(b: ModelBuilder, name: str, low: np.float32 | None, high: np.float32 | None) -> str:
     """Clip, its bounds attributes before opset 11."""
     if b.opset < 11:
-        ends = {"min": None if low is None else float(low), "max": None if high is None else float(high)}
+        ends: Attributes = {"min": None if low is None else float(low), "max": None if high is None else float(high)}
         return b.node("Clip", [name], **ends)[0]
     given = ["" if v is None else b.constant("bound", v) for v in (low, high)]
     while given and not given[-1]:
@@ -58,28 +63,29 @@ def unary(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     """One function of one value."""
     c = b.c
     op = c.pick(*UNARY) if b.opset >= 14 else c.pick(*UNARY[:-1])
+    op = "Relu" if op == "Clip" and x.scale < SMALL_SCALE else op
     attrs = _unary_attributes(c, op)
     dtype = x.dtype if c.chance(90) else c.pick("uint8", "int8")
-    operands: list[np.ndarray | None] = [x.real()]
+    low = high = np.float32(0)
     if op == "Clip":
         size = float(np.abs(x.real()).max(initial=0)) or 1.0
-        operands = [x.real(), np.float32(-size * c.rng.uniform(0, 1.2)), np.float32(size * c.rng.uniform(0, 1.2))]
-        real = np.clip(x.real(), operands[1], operands[2])
+        low, high = np.float32(-size * c.rng.uniform(0, 1.2)), np.float32(size * c.rng.uniform(0, 1.2))
+        real = np.clip(x.real(), low, high)
     else:
-        (real,) = evaluate(op, operands, b.opset, **attrs)
+        (real,) = evaluate(op, [x.real()], b.opset, **attrs)
     params = b.described(real, dtype)
     if b.is_qoperator(op, dtype == x.dtype and op in CONTRIB_UNARY):
         inputs = [x.name, *b.both(x.scale, x.zero_point, x.dtype), *b.both(*params, dtype)]
         (out,) = b.node(CONTRIB_UNARY[op], inputs, domain=MICROSOFT, **attrs)
         return [b.defined(out, real, params, dtype)]
     if op == "Clip":
-        out = clip_node(b, b.real(x), *[np.float32(v) for v in operands[1:]])  # type: ignore[arg-type]
+        out = clip_node(b, b.real(x), low, high)
     else:
         (out,) = b.node(op, [b.real(x)], **attrs)
     return [b.quantized(out, real, params, dtype)]
 
 
-def _unary_attributes(c: Chooser, op: str) -> dict[str, float]:
+def _unary_attributes(c: Chooser, op: str) -> Attributes:
     if op == "LeakyRelu" and c.chance(70):
         return {"alpha": float(np.float32(c.pick(0.1, 0.3, -0.2, 1.7)))}
     if op == "HardSigmoid" and c.chance(70):
@@ -104,7 +110,9 @@ def binary(b: ModelBuilder, x: Tensor, others: Sequence[Tensor] = ()) -> list[Te
         y = Tensor("", values(c, shape, dtype, point), scale(c, b.style), point)
         y = Tensor(b.constant("constant", y.values), y.values, y.scale, y.zero_point)
     pair = (y, x) if c.chance(40) else (x, y)
-    real = np.asarray({"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op](pair[0].real(), pair[1].real()), np.float32)
+    real = np.asarray(
+        {"Add": np.add, "Sub": np.subtract, "Mul": np.multiply}[op](pair[0].real(), pair[1].real()), np.float32
+    )
     out_dtype = x.dtype if c.chance(95) else c.pick("uint8", "int8")
     if b.is_qoperator(op, op != "Sub" and x.dtype == y.dtype == out_dtype):
         params = b.described(real, out_dtype)
@@ -139,7 +147,9 @@ def pool_window(c: Chooser, image: Sequence[int], *, dilated: bool) -> dict[str,
     rank = len(image)
     kernel = [min(c.pick(2, 3, 1, 4), d) for d in image] if c.chance(85) else list(image)
     strides = [c.pick(1, 2, 3) for _ in image]
-    dilations = [c.pick(1, 2) if dilated and c.chance(10) and (k - 1) * 2 < d else 1 for k, d in zip(kernel, image, strict=True)]
+    dilations = [
+        c.pick(1, 2) if dilated and c.chance(10) and (k - 1) * 2 < d else 1 for k, d in zip(kernel, image, strict=True)
+    ]
     auto = c.pick("pads", "none", "none", "SAME_UPPER", "SAME_LOWER", "VALID")
     pads = [c.integer(0, kernel[a % rank] - 1) for a in range(2 * rank)] if auto == "pads" else None
     if auto.startswith("SAME"):
@@ -156,7 +166,9 @@ def pool_window(c: Chooser, image: Sequence[int], *, dilated: bool) -> dict[str,
     }
 
 
-def quantized_unary(b: ModelBuilder, op: str, contrib: str, x: Tensor, real: np.ndarray, attrs: Mapping[str, Any]) -> Tensor:
+def quantized_unary(
+    b: ModelBuilder, op: str, contrib: str, x: Tensor, real: np.ndarray, attrs: Mapping[str, Any]
+) -> Tensor:
     """An operator with one operand in one of its spellings; output of the same dtype."""
     params = b.described(real, x.dtype)
     if b.is_qoperator(op, not attrs.get("dilations")):

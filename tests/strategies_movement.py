@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
 from strategies_builder import MICROSOFT, ModelBuilder, Tensor, evaluate
 from strategies_functions import pool_window
 from strategies_numbers import Chooser
@@ -200,7 +201,9 @@ def concat(b: ModelBuilder, x: Tensor, others: Sequence[Tensor] = ()) -> list[Te
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...], axis: int) -> bool:
-    return len(shape) == len(wanted) and all(i == j for a, (i, j) in enumerate(zip(shape, wanted, strict=True)) if a != axis)
+    return len(shape) == len(wanted) and all(
+        i == j for a, (i, j) in enumerate(zip(shape, wanted, strict=True)) if a != axis
+    )
 
 
 def requantize(b: ModelBuilder, x: Tensor) -> list[Tensor]:

@@ -8,16 +8,20 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import onnx
-import strategies
 from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
+from onnx.checker import ValidationError
 
-SIZES = (0, -1, 1, 2, 3, 7, 255, 2**16, 2**20, 2**28, 2**31 - 1, 2**31, 2**40, 2**62, -(2**63))
-SCALES = (0.0, -1.0, float("nan"), float("inf"), float("-inf"), 1e-45, 1e-38, 3e38, 1.0, 1e-10, 1e10)
+import strategies
+
+SMALL = (0, 1, 2, 3, 4, 5, 7)
+SIZES = (*SMALL, *SMALL, -1, -2, 255, 2**16, 2**20, 2**28, 2**31 - 1, 2**31, 2**40, 2**62, -(2**63))
+SCALES = (0.0, -1.0, float("nan"), float("inf"), float("-inf"), 1e-45, 1e-38, 3e38, 1e-10, 1e10, 1.0, 0.5, 0.03, 0.1)
 OPERATORS = (
     "Add Conv QLinearConv MatMul QLinearMatMul Gemm Relu Clip Concat Split Slice Pad Transpose Reshape Flatten Squeeze "
     "Unsqueeze Resize MaxPool AveragePool GlobalAveragePool ReduceMean Softmax QuantizeLinear DequantizeLinear "
-    "DynamicQuantizeLinear ConvInteger MatMulInteger Identity Cast Shape Gather Expand Tile ConstantOfShape Constant Loop "
-    "If Scan Exp LSTM Einsum TopK NonZero RandomNormal Range Where QGemm QLinearAdd QLinearConcat QLinearSoftmax Nonsense"
+    "DynamicQuantizeLinear ConvInteger MatMulInteger Identity Cast Shape Gather Expand Tile ConstantOfShape Constant "
+    "Loop If Scan Exp LSTM Einsum TopK NonZero RandomNormal Range Where QGemm QLinearAdd QLinearConcat QLinearSoftmax "
+    "Nonsense"
 ).split()
 DOMAINS = ("", "ai.onnx", "com.microsoft", "com.example", "ai.onnx.ml")
 LOCATIONS = ("/etc/hostname", "../outside", "..\\outside", "C:\\outside", "model.onnx", "", "a/../../b", "/dev/zero")
@@ -51,7 +55,7 @@ def mutate(data: bytes, r: random.Random) -> tuple[bytes, str]:
         edit = r.choice(EDITS)
         try:
             told.append(f"{edit.__name__.strip('_')}: {edit(model, r)}")
-        except (IndexError, ValueError, TypeError) as nothing:  # the model has no such field
+        except (IndexError, KeyError, TypeError, ValueError, ValidationError) as nothing:  # no such field, or damaged
             told.append(f"{edit.__name__.strip('_')}: {type(nothing).__name__}")
     return model.SerializeToString(), "; ".join(told)
 
@@ -93,7 +97,7 @@ def _rank_of_input(model: ModelProto, r: random.Random) -> str:
         del dims[r.randrange(len(dims))]
     else:
         dims.add().dim_value = r.choice(SIZES)
-    return value.name
+    return str(value.name)
 
 
 def _type_of_input(model: ModelProto, r: random.Random) -> str:
@@ -135,14 +139,27 @@ def _scale(model: ModelProto, r: random.Random) -> str:
     return f"{tensor.name} {value}"
 
 
+def _zero_point(model: ModelProto, r: random.Random) -> str:
+    points = [t for t in model.graph.initializer if t.data_type in (TensorProto.UINT8, TensorProto.INT8)]
+    tensor = r.choice(points)
+    values = numpy_helper.to_array(tensor).copy()
+    values.reshape(-1)[r.randrange(values.size)] ^= r.choice((1, 5, 127))
+    tensor.CopyFrom(numpy_helper.from_array(np.asarray(values), tensor.name))
+    return str(tensor.name)
+
+
 def _external(model: ModelProto, r: random.Random) -> str:
     tensor = r.choice(list(model.graph.initializer))
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", r.choice(LOCATIONS)), ("offset", str(r.choice(SIZES))), ("length", "x" * r.randrange(2))):
+    for key, value in (
+        ("location", r.choice(LOCATIONS)),
+        ("offset", str(r.choice(SIZES))),
+        ("length", "x" * r.randrange(2)),
+    ):
         if r.random() < 0.7:
             tensor.external_data.add(key=key, value=value)
-    return tensor.name
+    return str(tensor.name)
 
 
 def _operator(model: ModelProto, r: random.Random) -> str:
@@ -183,7 +200,7 @@ def _attribute(model: ModelProto, r: random.Random) -> str:
     if kind == "remove":
         node.attribute.remove(attribute)
     elif kind == "type":
-        attribute.type = r.randrange(0, 15)  # type: ignore[assignment]
+        attribute.type = r.randrange(0, 15)
     elif kind == "name":
         attribute.name = r.choice(("pads", "strides", "axis", "group", "perm", "mode", "kernel_shape", "nonsense"))
     elif kind == "length" and attribute.type == AttributeProto.INTS:
@@ -201,7 +218,9 @@ def _attribute(model: ModelProto, r: random.Random) -> str:
 
 def _new_attribute(model: ModelProto, r: random.Random) -> str:
     node = r.choice(list(model.graph.node))
-    name = r.choice("axis pads strides dilations group auto_pad ceil_mode keepdims alpha block_size saturate perm to".split())
+    name = r.choice(
+        "axis pads strides dilations group auto_pad ceil_mode keepdims alpha block_size saturate perm to".split()
+    )
     node.attribute.append(onnx.helper.make_attribute(name, r.choice(([1, 1], [2**31, 5], 3, -1, 2**40, 0.5, "VALID"))))
     return f"{node.op_type} {name}"
 
@@ -250,6 +269,9 @@ EDITS: tuple[Edit, ...] = (
     _data_of_constant,
     _scale,
     _scale,
+    _scale,
+    _zero_point,
+    _zero_point,
     _external,
     _operator,
     _operator,

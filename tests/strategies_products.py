@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
 from strategies_builder import MICROSOFT, ModelBuilder, Tensor, evaluate
 from strategies_functions import activated
 from strategies_numbers import Chooser, limits, scale, values, zero_point
@@ -30,7 +31,11 @@ class Weights:
     def along(self, per_channel: np.ndarray) -> np.ndarray:
         """Per-channel numbers shaped to broadcast against the values."""
         rank = self.values.ndim
-        return per_channel.reshape([-1 if a == self.axis % rank else 1 for a in range(rank)]) if per_channel.ndim else per_channel
+        return (
+            per_channel.reshape([-1 if a == self.axis % rank else 1 for a in range(rank)])
+            if per_channel.ndim
+            else per_channel
+        )
 
     def real(self) -> np.ndarray:
         """float32."""
@@ -45,7 +50,11 @@ def weights(b: ModelBuilder, shape: Sequence[int], axis: int, activation: str, *
     size = scale(c, b.style)
     channels = shape[axis]
     many = per_channel and b.opset >= 13 and c.chance(50)
-    steps = np.exp2(c.rng.integers(-3, 3, channels, endpoint=True)) if b.style == "powers of two" else c.rng.uniform(0.1, 3, channels)
+    steps = (
+        np.exp2(c.rng.integers(-3, 3, channels, endpoint=True))
+        if b.style == "powers of two"
+        else c.rng.uniform(0.1, 3, channels)
+    )
     scales = np.asarray(steps * size, np.float32) if many else np.asarray(size)
     point = zero_point(c, dtype) if c.chance(30) else 128 if dtype == "uint8" and c.chance(60) else 0
     points = np.asarray([point] * channels if many else point, dtype)
@@ -167,7 +176,9 @@ def _qlinear(
         inputs, domain = [*first, *second, *(added or [""]), *last], MICROSOFT
     else:
         inputs, domain = [*first, *second, *last, *added], ""
-    (out,) = b.node({"Conv": "QLinearConv", "MatMul": "QLinearMatMul", "Gemm": "QGemm"}[op], inputs, domain=domain, **attrs)
+    (out,) = b.node(
+        {"Conv": "QLinearConv", "MatMul": "QLinearMatMul", "Gemm": "QGemm"}[op], inputs, domain=domain, **attrs
+    )
     return b.defined(out, real, params, x.dtype)
 
 
@@ -181,7 +192,7 @@ def gemm(b: ModelBuilder, x: Tensor) -> list[Tensor]:
     bias = bias_values(c, columns) if b.opset < 11 or c.chance(60) else None
     alpha = c.pick(*[None] * 8, 0.5, 1.7)
     product = np.asarray(np.float32(alpha or 1.0) * x.scale * w.scale, np.float32)
-    attrs = {"transA": transposed or None, "transB": trans_b or None, "alpha": alpha}
+    attrs: dict[str, Any] = {"transA": transposed or None, "transB": trans_b or None, "alpha": alpha}
     operands = [x.real(), w.real(), (np.zeros(columns) if bias is None else bias * product).astype(np.float32)]
     (real,) = evaluate("Gemm", operands, b.opset, **attrs)
     attrs = {key: value for key, value in attrs.items() if value is not None}

@@ -10,9 +10,10 @@ from __future__ import annotations
 import os
 
 import pytest
-import strategies
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
+
+import strategies
 from strategies_agreement import Agreement, check
 from strategies_builder import Case
 
@@ -28,7 +29,9 @@ def compared(case: Case, number_of_threads: int) -> Agreement:
     """Check a case and count how much of it the oracle judged."""
     note(f"{len(case.model)} bytes of model, inputs {[f'{n} {a.dtype}{list(a.shape)}' for n, a in case.feeds.items()]}")
     agreement = check(case, number_of_threads)
-    event("fully compared" if agreement.is_full else "refused by the oracle" if agreement.refused else "partly compared")
+    event(
+        "fully compared" if agreement.is_full else "refused by the oracle" if agreement.refused else "partly compared"
+    )
     return agreement
 
 
@@ -63,8 +66,8 @@ def test_the_generator_reaches_every_operator_in_both_spellings() -> None:
     """A generator that forgets an operator would hide its bugs."""
     written = {name for seed in range(2500) for name in strategies.model(seed, most=2).operators}
     both = (
-        "Add AveragePool Concat Conv Flatten Gemm GlobalAveragePool LeakyRelu MatMul MaxPool Mul Reshape Resize Sigmoid "
-        " Slice Softmax Split Squeeze Transpose Unsqueeze"
+        "Add AveragePool Concat Conv Flatten Gemm GlobalAveragePool LeakyRelu MatMul MaxPool Mul Reshape Resize "
+        "Sigmoid Slice Softmax Split Squeeze Transpose Unsqueeze"
     ).split()
     qdq_only = "Clip HardSigmoid HardSwish Pad ReduceMean Relu Requantize Sub Tanh".split()
     wanted = {f"{name}/qdq" for name in both + qdq_only} | {f"{name}/qoperator" for name in both}

@@ -45,6 +45,7 @@ std::vector<float> read_scales(const TensorView& bits) {
 
 py::array requantize_array(const std::string& isa, const py::array& acc, const py::array& scale_bits,
                            int32_t zero_point, int32_t qmin, int32_t qmax, const std::string& dtype) {
+  const DefaultFloatEnvironment environment;
   const TensorView acc_view = view_array(acc, "requantize: acc");
   const TensorView scale_view = view_array(scale_bits, "requantize: scale_bits");
   expect(acc_view, DType::s32, 2, "acc");
@@ -55,7 +56,6 @@ py::array requantize_array(const std::string& isa, const py::array& acc, const p
   const QuantizedRange range = make_range(zero_point, qmin, qmax, dtype);
   const std::vector<float> scale = read_scales(scale_view);
   py::array y = new_array(range.dtype, acc_view.shape);
-  const DefaultFloatEnvironment environment;
   requantize_kernel(isa_from_name(isa, "requantize"))
       .run({.acc = static_cast<const int32_t*>(acc_view.data),
             .acc_stride = channels,

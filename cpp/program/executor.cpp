@@ -73,6 +73,8 @@ void Executor::check_and_load(const ExecutorOptions& options) {
   check_buffers(program_);
   check_constants(program_);
   plan_ = plan_memory(program_, options.keep);
+  Q8_REQUIRE(plan_.bytes <= options.memory_limit, "the Program needs at least ", plan_.bytes,
+             " bytes for its buffers, more than the memory_limit of ", options.memory_limit);
   for (size_t i = 0; i < program_.steps.size(); ++i) {
     const LoadOptions load{.isa = options.isa, .threads = options.threads};
     const bool host = is_host(program_.steps[i]);
@@ -97,7 +99,7 @@ void Executor::plan(const ExecutorOptions& options) {
   }
   accumulator_offsets_.resize(steps_.size(), 0);
   for (const int64_t number : options.keep_accumulators) {
-    expect_step(number);
+    expect_step(number, "keep_accumulators");
     const size_t i = static_cast<size_t>(number);
     Q8_REQUIRE(steps_[i] && steps_[i]->has_accumulators(), "keep_accumulators: step ", number, " (",
                program_.steps[i].kind, ") has no accumulators; conv2d, depthwise_conv2d, matmul and mean have");
@@ -153,9 +155,9 @@ void Executor::expect_buffer(int64_t number, const char* verb) const {
              " is used again by other buffers; list it in keep");
 }
 
-void Executor::expect_step(int64_t step) const {
-  Q8_REQUIRE(step >= 0 && step < static_cast<int64_t>(steps_.size()), "there is no step ", step, ", the Program has ",
-             steps_.size());
+void Executor::expect_step(int64_t step, const char* verb) const {
+  Q8_REQUIRE(step >= 0 && step < static_cast<int64_t>(steps_.size()), verb, ": there is no step ", step,
+             ", the Program has ", steps_.size());
 }
 
 const Buffer& Executor::buffer(int64_t number) const {
@@ -208,7 +210,7 @@ void Executor::run_steps(int64_t begin, int64_t end, int64_t thread) {
 }
 
 const Shape& Executor::accumulator_shape(int64_t step) const {
-  expect_step(step);
+  expect_step(step, "accumulators");
   const size_t i = static_cast<size_t>(step);
   Q8_REQUIRE(accumulator_offsets_[i] != 0, "the accumulators of step ", step, " (", program_.steps[i].kind,
              ") are not kept; list it in keep_accumulators");

@@ -60,7 +60,7 @@ class Executor {
   void run_steps(int64_t begin, int64_t end, int64_t thread);
   uint8_t* buffer_memory(int64_t number) const { return memory_ + plan_.offsets[static_cast<size_t>(number)]; }
   void expect_buffer(int64_t number, const char* verb) const;
-  void expect_step(int64_t step) const;
+  void expect_step(int64_t step, const char* verb) const;
 
   Program program_;
   MemoryPlan plan_;
@@ -70,7 +70,7 @@ class Executor {
   struct Block {
     size_t offset, bytes;
   };
-  std::vector<Block> blocks_;  // of memory, behind the buffers
+  std::vector<Block> blocks_;            // of memory, behind the buffers
   std::vector<size_t> scratch_offsets_;  // by thread
   size_t memory_bytes_ = 0;
   struct Free {

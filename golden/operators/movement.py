@@ -112,7 +112,7 @@ def _reals() -> np.ndarray:
 def quantize_linear(model: Model) -> None:
     """Ties, saturation, infinities and NaN; per tensor and per channel."""
     x = _reals()
-    params = {
+    params: dict[str, tuple[list[Any], str, dict[str, Any]]] = {
         "int8": ([np.float32(0.125), np.int8(7)], S8, {}),
         "uint8": ([np.float32(0.125), np.uint8(128)], U8, {}),
         "decimal": ([np.float32(0.0437), np.int8(-3)], S8, {}),
@@ -128,7 +128,7 @@ def dequantize_linear(model: Model) -> None:
     """All codes; per tensor and per channel; int32."""
     s8, u8 = every_code(S8, (2, 128)), every_code(U8, (2, 128))
     wide = (codes("dequantize int32", (2, 64), S8).astype(np.int32) << 23) + 1
-    params = {
+    params: dict[str, tuple[np.ndarray, list[Any], dict[str, Any]]] = {
         "int8": (s8, [np.float32(0.0437), np.int8(7)], {}),
         "uint8": (u8, [np.float32(0.0437), np.uint8(128)], {}),
         "absent": (u8, [np.float32(0.0437)], {}),
@@ -142,5 +142,6 @@ def dequantize_linear(model: Model) -> None:
 def dynamic_quantize_linear(model: Model) -> None:
     """Ranges on both sides of zero, on one side, and nothing but zeros."""
     values = codes("dynamic", (3, 40), S8).astype(np.float32) / 7
-    for branch, x in {"both": values, "above": np.abs(values) + 3, "below": -np.abs(values) - 3, "zero": values * 0}.items():
+    above = np.abs(values) + 3
+    for branch, x in (("both", values), ("above", above), ("below", -above), ("zero", values * 0)):
         integers(model, branch, [x], [U8, "float32", U8])

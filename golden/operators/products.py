@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Cases of the operators with products: convolutions, matrix products, and their integer forms.
 
-Scales that are powers of two make exact ties frequent: an accumulator times 2^-5 has the fraction 1/2 once in 32 values.
+Scales that are powers of two make exact ties frequent: an accumulator times 2^-4 has the fraction 1/2 once in 16.
+Tenths and hundredths make real ties, which binary32 meets or misses by the rounding of scale and product.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Conv:
         values = codes(f"{label} bias", (self.w_shape[0],), S8).astype(np.int32) * 3
         if self.bias == "int32":
             return values
-        scales = np.float32(self.x.scale) * np.array(self.w.scale, np.float32)
+        scales = np.array(self.x.scale, np.float32) * np.array(self.w.scale, np.float32)
         return (values * scales + scales / 4).astype(np.float32)  # a quarter off the grid of the accumulator
 
 
@@ -50,17 +51,21 @@ def per_channel(dtype: str, *exponents: int, zero_points: tuple[int, ...] | int 
 
 
 SIX = (-4, -5, -6, -4, -5, -7)
-TIES = {S8: Quant(S8, 2.0**-3, 5), U8: Quant(U8, 2.0**-3, 133)}  # of x; with w at 2^-4 and y at 2^-2: acc * 2^-5
+TIES = {S8: Quant(S8, 2.0**-3, 5), U8: Quant(U8, 2.0**-3, 133)}  # of x; with w at 2^-4 and y at 2^-3: acc * 2^-4
 HALF = {S8: Quant(S8, 2.0**-4, 0), U8: Quant(U8, 2.0**-4, 130)}  # of w
-RESULT = {S8: Quant(S8, 2.0**-2, -3), U8: Quant(U8, 2.0**-2, 120)}
+RESULT = {S8: Quant(S8, 2.0**-3, -3), U8: Quant(U8, 2.0**-3, 121)}  # odd: where the zero point is added shows
 CONVS = {
-    "int8": Conv(TIES[S8], HALF[S8], RESULT[S8], attrs={"pads": [1, 0, 2, 1], "strides": [2, 1], "kernel_shape": [3, 3]}),
+    "int8": Conv(
+        TIES[S8], HALF[S8], RESULT[S8], attrs={"pads": [1, 0, 2, 1], "strides": [2, 1], "kernel_shape": [3, 3]}
+    ),
     "uint8": Conv(TIES[U8], HALF[U8], RESULT[U8], attrs={"pads": [0, 1, 1, 2], "dilations": [2, 1]}),
     "uint8_int8": Conv(TIES[U8], HALF[S8], RESULT[U8], attrs={"pads": [1, 1, 1, 1]}),
     "channel": Conv(TIES[S8], per_channel(S8, *SIX), RESULT[S8], attrs={"pads": [1, 1, 1, 1]}),
     "channel_uint8": Conv(TIES[U8], per_channel(S8, *SIX), RESULT[U8], bias="", attrs={"strides": [2, 2]}),
     "channel_points": Conv(TIES[U8], per_channel(U8, *SIX, zero_points=(120, 131, 128, 0, 255, 140)), RESULT[U8]),
     "decimal": Conv(Quant(S8, 0.0173, -128), Quant(S8, 0.0091), Quant(S8, 0.0437, 11), bias=""),
+    "tenths": Conv(Quant(S8, 0.1, 7), per_channel(S8, 0, 1, 0, 2, -1, 0), Quant(S8, 2.0, 3)),
+    "hundredths": Conv(Quant(S8, 0.1, 7), Quant(S8, (0.1, 0.3, 0.7, 0.1, 0.1, 0.9), 0, 0), Quant(S8, 0.2, 3)),
     "depthwise": Conv(TIES[S8], per_channel(S8, -4, -5, -4, -6), RESULT[S8], w_shape=(4, 1, 3, 3), attrs={"group": 4}),
     "multiplier": Conv(TIES[U8], HALF[U8], RESULT[U8], w_shape=(8, 1, 3, 3), attrs={"group": 4, "pads": [1, 1, 1, 1]}),
     "grouped": Conv(TIES[U8], HALF[S8], RESULT[U8], w_shape=(6, 2, 3, 3), attrs={"group": 2}),
@@ -81,8 +86,8 @@ def conv(model: Model) -> None:
     """QDQ, activations folded into the output among them."""
     for branch, case in (CONVS | WITH_ACTIVATION).items():
         label = f"conv {branch}"
-        extra = {"bias": case.bias_of(label), "activation": case.activation}
-        qdq(model, branch, case.operands(label), [case.y], **extra, **case.attrs)
+        bias, activation = case.bias_of(label), case.activation
+        qdq(model, branch, case.operands(label), [case.y], bias=bias, activation=activation, **case.attrs)
 
 
 def qlinear_conv(model: Model) -> None:
@@ -102,37 +107,56 @@ def conv_integer(model: Model) -> None:
     integers(model, "depthwise", [x, w[:4, :1], points[0]], ["int32"], constants=(1, 2), group=4, auto_pad="SAME_UPPER")
 
 
-def _pair(label: str, a: Quant, b: Quant, a_shape: tuple[int, ...], b_shape: tuple[int, ...], fixed: bool) -> list[Operand]:
-    first = Operand(codes(f"{label} a", a_shape, a.dtype), a)
-    return [first, Operand(codes(f"{label} b", b_shape, b.dtype, 4), b, fixed)]
+@dataclass(frozen=True)
+class Product:
+    """One matrix product: parameters of a, b, y, shapes, and what makes it special."""
+
+    a: Quant
+    b: Quant
+    y: Quant
+    a_shape: tuple[int, ...] = (15, 12)
+    b_shape: tuple[int, ...] = (12, 6)
+    is_constant: bool = True
+    has_bias: bool = False
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+    def operands(self, label: str) -> list[Operand]:
+        a = Operand(codes(f"{label} a", self.a_shape, self.a.dtype), self.a)
+        return [a, Operand(codes(f"{label} b", self.b_shape, self.b.dtype, 4), self.b, self.is_constant)]
+
+    def bias_of(self, label: str) -> np.ndarray | None:
+        return codes(f"{label} bias", (6,), S8).astype(np.int32) * 3 if self.has_bias else None
 
 
-def _products() -> dict[str, tuple[list[Operand], Quant]]:
-    three = per_channel(S8, -4, -5, -3, axis=1)
-    cases = {
-        "int8": (TIES[S8], HALF[S8], RESULT[S8], (5, 12), (12, 3), True),
-        "uint8": (TIES[U8], HALF[U8], RESULT[U8], (5, 12), (12, 3), True),
-        "uint8_int8": (TIES[U8], HALF[S8], RESULT[U8], (5, 13), (13, 3), True),
-        "column": (TIES[U8], three, RESULT[U8], (4, 12), (12, 3), True),
-        "run_time": (TIES[S8], HALF[S8], RESULT[S8], (3, 12), (12, 5), False),
-        "batched": (TIES[S8], HALF[S8], RESULT[S8], (2, 3, 4, 8), (2, 3, 8, 5), False),
-        "broadcast": (TIES[U8], HALF[U8], RESULT[U8], (2, 1, 4, 8), (3, 8, 5), False),
-        "vector": (TIES[U8], HALF[U8], RESULT[U8], (2, 4, 8), (8,), False),
-        "decimal": (Quant(S8, 0.0173, -7), Quant(S8, 0.0091, 3), Quant(S8, 0.0337, 11), (7, 33), (33, 5), True),
-    }
-    return {name: (_pair(f"matmul {name}", a, b, *rest), y) for name, (a, b, y, *rest) in cases.items()}
+MATMULS = {
+    "int8": Product(TIES[S8], HALF[S8], RESULT[S8]),
+    "uint8": Product(TIES[U8], HALF[U8], RESULT[U8]),
+    "uint8_int8": Product(TIES[U8], HALF[S8], RESULT[U8], (15, 13), (13, 6)),
+    "column": Product(TIES[U8], per_channel(S8, *SIX, axis=1), RESULT[U8]),
+    "run_time": Product(TIES[S8], HALF[S8], RESULT[S8], is_constant=False),
+    "batched": Product(TIES[S8], HALF[S8], RESULT[S8], (2, 3, 6, 8), (2, 3, 8, 5), False),
+    "broadcast": Product(TIES[U8], HALF[U8], RESULT[U8], (2, 1, 4, 8), (3, 8, 5), False),
+    "vector": Product(TIES[U8], HALF[U8], RESULT[U8], (2, 4, 8), (8,), False),
+    "tenths": Product(Quant(S8, 0.1, 7), Quant(S8, 1.0), Quant(S8, 2.0, 3)),
+    "hundredths": Product(Quant(S8, 0.1, 7), Quant(S8, 0.1), Quant(S8, 0.2, 3)),
+    "decimal": Product(Quant(S8, 0.0173, -7), Quant(S8, 0.0091, 3), Quant(S8, 0.0337, 11), (7, 33), (33, 5)),
+}
 
 
 def matmul(model: Model) -> None:
-    """QDQ: constant and run-time operands, batches."""
-    for branch, (operands, y) in _products().items():
-        qdq(model, branch, operands, [y])
+    """QDQ: constant and run-time operands, batches, a bias added behind."""
+    for branch, case in MATMULS.items():
+        qdq(model, branch, case.operands(f"matmul {branch}"), [case.y])
+    for branch in ("int8", "column"):
+        case, label = MATMULS[branch], f"matmul {branch} bias"
+        bias = codes(label, (6,), S8).astype(np.int32) * 3
+        qdq(model, f"{branch}_bias", case.operands(label), [case.y], bias=bias, is_bias_added=True)
 
 
 def qlinear_matmul(model: Model) -> None:
     """The same as QOperator."""
-    for branch, (operands, y) in _products().items():
-        qoperator(model, branch, operands, y, domain="")
+    for branch, case in MATMULS.items():
+        qoperator(model, branch, case.operands(f"matmul {branch}"), case.y, domain="")
 
 
 def matmul_integer(model: Model) -> None:
@@ -144,34 +168,32 @@ def matmul_integer(model: Model) -> None:
     integers(model, "absent", [a, b], ["int32"], constants=(1,))
 
 
-def _gemms() -> dict[str, tuple[list[Operand], Quant, np.ndarray | None, dict[str, Any]]]:
-    wide = {"transB": 1}
-    bias = codes("gemm bias", (6,), S8).astype(np.int32) * 3
-    rows = per_channel(S8, *SIX, axis=0)
-    cases = {
-        "int8": (TIES[S8], HALF[S8], RESULT[S8], (5, 12), (6, 12), bias, wide),
-        "uint8": (TIES[U8], HALF[U8], RESULT[U8], (5, 12), (6, 12), bias, wide),
-        "uint8_int8": (TIES[U8], HALF[S8], RESULT[U8], (5, 13), (13, 6), None, {}),
-        "column": (TIES[U8], rows, RESULT[U8], (4, 12), (6, 12), bias, wide),
-        "transposed": (TIES[U8], HALF[U8], RESULT[U8], (12, 5), (12, 6), bias, {"transA": 1}),
-        "alpha": (TIES[S8], HALF[S8], RESULT[S8], (5, 12), (12, 6), None, {"alpha": 0.5}),
-    }
-    return {
-        name: (_pair(f"gemm {name}", a, b, *shapes, True), y, c, attrs)  # type: ignore[arg-type]
-        for name, (a, b, y, *shapes, c, attrs) in cases.items()
-    }
+WIDE: dict[str, Any] = {"b_shape": (6, 12), "has_bias": True, "attrs": {"transB": 1}}
+GEMMS = {
+    "int8": Product(TIES[S8], HALF[S8], RESULT[S8], **WIDE),
+    "uint8": Product(TIES[U8], HALF[U8], RESULT[U8], **WIDE),
+    "uint8_int8": Product(TIES[U8], HALF[S8], RESULT[U8], (15, 13), (13, 6)),
+    "column": Product(TIES[U8], per_channel(S8, *SIX, axis=0), RESULT[U8], **WIDE),
+    "transposed": Product(TIES[U8], HALF[U8], RESULT[U8], (12, 15), has_bias=True, attrs={"transA": 1}),
+    "tenths": Product(Quant(S8, 0.1, 7), Quant(S8, 1.0), Quant(S8, 2.0, 3), **WIDE),
+    "hundredths": Product(Quant(S8, 0.1, 7), Quant(S8, 0.1), Quant(S8, 0.2, 3), **WIDE),
+    "alpha": Product(TIES[S8], HALF[S8], RESULT[S8], attrs={"alpha": 0.5}),
+}
 
 
 def gemm(model: Model) -> None:
     """QDQ."""
-    for branch, (operands, y, bias, attrs) in _gemms().items():
-        qdq(model, branch, operands, [y], bias=bias, **attrs)
+    for branch, case in GEMMS.items():
+        label = f"gemm {branch}"
+        qdq(model, branch, case.operands(label), [case.y], bias=case.bias_of(label), **case.attrs)
 
 
 def qgemm(model: Model) -> None:
     """QOperator, and a float output."""
-    for branch, (operands, y, bias, attrs) in _gemms().items():
-        none = np.zeros(operands[1].codes.shape[1], np.int32) if bias is None else bias
-        qoperator(model, branch, operands, y, bias=none, bias_first=True, **attrs)
-    operands, _, bias, attrs = _gemms()["int8"]
-    qoperator(model, "float", operands, None, bias=bias, bias_first=True, **attrs)
+    for branch, case in GEMMS.items():
+        label = f"gemm {branch}"
+        given = case.bias_of(label)
+        bias = np.zeros(6, np.int32) if given is None else given
+        qoperator(model, branch, case.operands(label), case.y, bias=bias, bias_first=True, **case.attrs)
+    case, label = GEMMS["int8"], "gemm int8"
+    qoperator(model, "float", case.operands(label), None, bias=case.bias_of(label), bias_first=True, **case.attrs)

@@ -27,7 +27,8 @@ def blobs() -> np.ndarray:
     """Three round spots of different colours on a dark sky."""
     y, x = _grid()
     image = np.full((3, SIZE, SIZE), 24)
-    for row, column, radius, colour in ((10, 9, 7, (255, 80, 20)), (20, 21, 9, (30, 200, 90)), (7, 25, 5, (60, 90, 255))):
+    spots = ((10, 9, 7, (255, 80, 20)), (20, 21, 9, (30, 200, 90)), (7, 25, 5, (60, 90, 255)))
+    for row, column, radius, colour in spots:
         near = np.maximum(0, radius**2 - (y - row) ** 2 - (x - column) ** 2)
         image += near * np.array(colour)[:, None, None] // radius**2
     return image

@@ -20,6 +20,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,8 +119,7 @@ def calibrate(model: onnx.ModelProto, images: np.ndarray) -> str:
 
 def quantize(model: onnx.ModelProto, ranges: str, recipe: Recipe) -> bytes:
     """The quantized model file; depends on the arguments and on the version of onnxruntime."""
-    logging.getLogger().setLevel(logging.ERROR)  # the quantizer recommends other formats on every call
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _without_advice():
         source, cache, target = (Path(folder, n) for n in ("float.onnx", "ranges.json", "quantized.onnx"))
         onnx.save(model, source)
         cache.write_text(ranges)
@@ -136,6 +136,18 @@ def quantize(model: onnx.ModelProto, ranges: str, recipe: Recipe) -> bytes:
             extra_options=_softmax_scale(recipe) if recipe.spelling == "qdq" else {},
         )
         return target.read_bytes()
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """The quantizer recommends other formats and a preprocessing on every call, as warnings."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
 
 
 def _softmax_scale(recipe: Recipe) -> dict[str, Any]:

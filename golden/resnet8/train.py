@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train the project's ResNet8 on CIFAR-10 and write its folded float weights.
 
 The architecture is the image-classification network of MLPerf Tiny: a stem, three residual stacks of 16, 32 and 64

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from q8emu.errors import BadModel
+
 QUANTIZED_DTYPES = ("int8", "uint8")
 INTERNAL = "q8:"  # prefix of tensors that the model file does not name
 
@@ -93,11 +95,15 @@ class Node:
         return f"{self.op} '{self.name}'"
 
 
+Declared = tuple[str, tuple[int | None, ...] | None]  # dtype and shape; None where the file leaves them open
+
+
 @dataclass(frozen=True)
 class Graph:
     """Nodes in an order in which they can run, with every tensor's type known.
 
-    layout: where the channels of an image are in the file's tensors, "NCHW" or "NHWC". Weights are OIHW in both.
+    `declared` is what the file says of its outputs. `layout` is where the channels of an image are in the tensors,
+    "NCHW" or "NHWC"; weights are OIHW in both.
     """
 
     inputs: tuple[str, ...]
@@ -108,6 +114,24 @@ class Graph:
     opsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     layout: str = "NCHW"
+    declared: Mapping[str, Declared] = field(default_factory=lambda: MappingProxyType({}))
+
+    def check_outputs(self) -> None:
+        """Compare each output with what the file declares it to be.
+
+        Raises:
+            BadModel: another dtype or shape.
+        """
+        for name, (dtype, shape) in self.declared.items():
+            info = self.tensors[name]
+            sizes = info.shape if shape is None else shape
+            fits = len(sizes) == len(info.shape) and all(s in (None, n) for s, n in zip(sizes, info.shape, strict=True))
+            if dtype != info.dtype or not fits:
+                told = ", ".join("?" if size is None else str(size) for size in sizes)
+                raise BadModel(
+                    f"The model declares its output '{name}' as {dtype}[{told}], but its node makes "
+                    f"{info.dtype}{list(info.shape)}; expected the same."
+                )
 
     def structure(self) -> tuple[Any, ...]:
         """The graph without its names: equal for two spellings of one model.

@@ -6,6 +6,7 @@ Names, dtypes and shapes must match exactly. Nothing is cast, and nothing is loa
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,6 +141,8 @@ def load_npz(path: Path, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
         ValueError,
         NotImplementedError,
         RuntimeError,
+        SyntaxError,
+        tokenize.TokenError,
     ) as e:
         raise BadInput(f"'{path}' is not a readable .npz file ({e}); write it with numpy.savez.") from e
     except MemoryError as problem:
@@ -149,13 +152,14 @@ def load_npz(path: Path, specs: Sequence[InputSpec]) -> dict[str, np.ndarray]:
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, spec: InputSpec, path: Path) -> np.ndarray:
     with archive.open(info) as stream:
         shape, dtype = _header(stream)
+        begin = stream.tell()
     if dtype.hasobject:
         raise BadInput(f"Input '{spec.name}' in '{path}' holds Python objects; expected {spec}.")
     check_header(spec, str(dtype), shape, f"'{path}'")
-    expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if expected > info.file_size:
+    found, expected = info.file_size - begin, int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if found != expected:
         raise BadInput(
-            f"Input '{spec.name}' in '{path}' is cut short: {info.file_size:,} bytes for {dtype}{list(shape)}."
+            f"Input '{spec.name}' in '{path}' holds {found:,} bytes; expected {expected:,} for {dtype}{list(shape)}."
         )
     with archive.open(info) as stream:
         array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
@@ -205,8 +209,11 @@ def _random(
     low, high = (
         (q - z) * scale for q, z in ((limits.min, max(params.zero_point)), (limits.max, min(params.zero_point)))
     )
-    margin = (high - low) / 16
-    return generator.uniform(low - margin, high + margin, shape).astype(spec.dtype)
+    margin, largest = (high - low) / 16, float(np.finfo(spec.dtype).max)
+    low, high = max(low - margin, -largest), min(high + margin, largest)
+    halves: np.ndarray = generator.uniform(low / 2, high / 2, shape).astype(spec.dtype)  # the whole range may overflow
+    doubled: np.ndarray = halves + halves
+    return doubled
 
 
 def _quantization_of(graph: Graph, name: str) -> QuantParams | None:

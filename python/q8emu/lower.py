@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from math import prod
 from types import MappingProxyType
 
+import numpy as np
+
 from q8emu.errors import TooLarge, UnsupportedOperator
 from q8emu.graph import Graph
 from q8emu.lowering import Lowering
@@ -28,6 +30,7 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
 
     Raises:
         UnsupportedOperator: with no_host, an operator that stays in float; names all of them.
+        BadModel: an output of another type than the file declares.
         BadQuantization: a scale that leaves the range of float32 when combined.
         TooLarge: more work than MAX_WORK, or more memory than `memory_limit()`.
     """
@@ -40,11 +43,13 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
     low = Lowering(graph, numerics)
     for name in graph.inputs:
         low.define(name, low.new(graph.tensors[name].dtype, graph.tensors[name].shape))
-    for node in graph.nodes:
-        low.node = node
-        OPS[node.op].lower(node, low)
+    with np.errstate(all="ignore"):  # scales that combine to 0 or infinity are refused by name
+        for node in graph.nodes:
+            low.node = node
+            OPS[node.op].lower(node, low)
     for name in graph.outputs:
         low.port_of(name)
+    graph.check_outputs()
     work = sum(_work(step, low.buffers) for step in low.steps)
     if work > MAX_WORK:
         raise TooLarge(f"The network needs {work} multiply-accumulates for one batch; the limit is {MAX_WORK}.")

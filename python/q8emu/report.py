@@ -59,6 +59,12 @@ class Report:
         return 0 if self.holds else 2
 
     @property
+    def reason(self) -> str:
+        """Why an oracle that decides gave no verdict."""
+        silent = [o.sentence for o in self.oracles if o.oracle in self.deciding and o.verdict == NO_VERDICT]
+        return "; ".join(silent) or "no oracle decides"
+
+    @property
     def verdict(self) -> str:
         """The last line: what the exit code says."""
         return {0: "holds", 1: DIFFERS, 2: NO_VERDICT}[self.exit_code]

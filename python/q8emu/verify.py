@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from q8emu.trace import Trace
 
 SLOW_ORACLES = ("onnx-reference",)
 DEFAULT_SAMPLES, DEFAULT_SEED = 8, 0
+DEFAULT_BYTES = 64 * 2**20  # fewer samples where 8 would be larger
 
 Progress = Callable[[int, int, str], None]
 
@@ -92,7 +94,8 @@ def default_inputs(emulator: Emulator) -> tuple[Mapping[str, np.ndarray], str]:
 
     if emulator.model == models.default_model():
         return models.default_inputs(), "packaged with q8emu"
-    samples = DEFAULT_SAMPLES * emulator.samples_per_run
+    size = sum(prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in emulator.specs)
+    samples = max(1, min(DEFAULT_SAMPLES, DEFAULT_BYTES // max(size, 1))) * emulator.samples_per_run
     return random_inputs(emulator.graph, emulator.specs, samples, DEFAULT_SEED), f"random, seed {DEFAULT_SEED}"
 
 

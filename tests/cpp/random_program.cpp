@@ -37,17 +37,16 @@ DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales) {
   return dtype;
 }
 
-// A window over H x W; returns OH and OW. Sets strides, dilations and pads.
+// A window over H x W, within it unless may_pad. Sets strides, dilations and pads.
 struct Extent {
   int64_t h, w, kh, kw, oh, ow;
 };
-Extent window(ProgramBuilder& b, bool pads_below_kernel) {
+Extent window(ProgramBuilder& b, bool may_pad) {
   Extent e{.h = b.between(1, 9), .w = b.between(1, 9), .kh = b.between(1, 4), .kw = b.between(1, 4), .oh = 0, .ow = 0};
   const int64_t dilation_h = b.between(1, 2), dilation_w = b.between(1, 2);
   const int64_t stride_h = b.between(1, 3), stride_w = b.between(1, 3);
   std::vector<int64_t> pads;
-  for (const int64_t k : {e.kh, e.kw, e.kh, e.kw})
-    pads.push_back(b.between(0, pads_below_kernel ? 0 : std::min<int64_t>(k, 3)));
+  for (int i = 0; i < 4; ++i) pads.push_back(b.between(0, may_pad ? 3 : 0));
   e.h = std::max(e.h, (e.kh - 1) * dilation_h + 1);
   e.w = std::max(e.w, (e.kw - 1) * dilation_w + 1);
   e.oh = (e.h + pads[0] + pads[2] - ((e.kh - 1) * dilation_h + 1)) / stride_h + 1;
@@ -59,7 +58,7 @@ Extent window(ProgramBuilder& b, bool pads_below_kernel) {
 }
 
 void convolution(ProgramBuilder& b, bool depthwise) {
-  const Extent e = window(b, false);
+  const Extent e = window(b, true);
   const int64_t group = depthwise ? b.pick({1, 3, 16, 17, 33, 70}) : b.pick({1, 1, 1, 2, 3});
   const int64_t c_per_group = depthwise ? 1 : b.pick({1, 2, 3, 4, 7, 16, 17, 65});
   const int64_t o = group * (depthwise ? b.pick({1, 1, 2, 3}) : b.pick({1, 3, 15, 16, 17, 33, 48}));
@@ -164,14 +163,19 @@ void float_binary(ProgramBuilder& b) {
   b.set_range(y_dtype);
 }
 
-void average_pool(ProgramBuilder& b) {
-  const DType dtype = b.quantized();
+void pool(ProgramBuilder& b, DType dtype, bool may_pad) {
   const int64_t n = b.between(1, 2), c = b.pick({1, 8, 33});
-  b.set("count_include_pad", b.between(0, 1));
-  const Extent e = window(b, true);
+  const Extent e = window(b, may_pad);
   b.set("kernel", {e.kh, e.kw});
   b.input(dtype, {n, e.h, e.w, c});
   b.output(dtype, {n, e.oh, e.ow, c});
+}
+
+void average_pool(ProgramBuilder& b) {
+  const DType dtype = b.quantized();
+  const bool count_include_pad = b.chance(50);  // without it, padding may leave a window that has no tap
+  pool(b, dtype, count_include_pad);
+  b.set("count_include_pad", count_include_pad);
   b.set("x_zero_point", b.zero_point(dtype));
   b.set_f32("x_scale_bits", b.scale(0.1f));
   b.set_f32("y_scale_bits", b.scale(0.1f));
@@ -180,22 +184,11 @@ void average_pool(ProgramBuilder& b) {
 
 void average_pool_raw(ProgramBuilder& b) {
   const DType dtype = b.quantized();
-  const int64_t n = b.between(1, 2), c = b.pick({1, 8, 33});
-  const Extent e = window(b, true);
-  b.set("kernel", {e.kh, e.kw});
-  b.input(dtype, {n, e.h, e.w, c});
-  b.output(dtype, {n, e.oh, e.ow, c});
+  pool(b, dtype, false);
   b.set_bounds(dtype);
 }
 
-void max_pool(ProgramBuilder& b) {
-  const DType dtype = b.quantized();
-  const int64_t n = b.between(1, 2), c = b.pick({1, 8, 33});
-  const Extent e = window(b, true);
-  b.set("kernel", {e.kh, e.kw});
-  b.input(dtype, {n, e.h, e.w, c});
-  b.output(dtype, {n, e.oh, e.ow, c});
-}
+void max_pool(ProgramBuilder& b) { pool(b, b.quantized(), false); }
 
 void mean(ProgramBuilder& b) {
   const DType x_dtype = b.quantized(), y_dtype = b.quantized();
@@ -331,8 +324,7 @@ void concat(ProgramBuilder& b) {
     Shape x = y;
     x[static_cast<size_t>(axis)] = b.between(1, 5);
     y[static_cast<size_t>(axis)] += x[static_cast<size_t>(axis)];
-    Shape others = x;
-    b.input(dtype, others);
+    b.input(dtype, x);
   }
   b.output(dtype, y);
   b.set("axis", axis);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The family quantize: real values become quantized ones.
 //
-//   v = x over scale, NaN to the least value;  y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin, qmax)
-//   half_even, half_away: v = f32(x / scale), ties to even or away from zero
-//   half_even_reciprocal: v = f32(x * f32(1 / scale));  half_away_float64: v = f64(x / scale)
+//   v = x over scale, NaN to the least value;  y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin,
+//   qmax) half_even, half_away: v = f32(x / scale), ties to even or away from zero half_even_reciprocal: v = f32(x *
+//   f32(1 / scale));  half_away_float64: v = f64(x / scale)
 //
 // Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
 //          scale and zero point for each.

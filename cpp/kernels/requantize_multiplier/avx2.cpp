@@ -47,7 +47,8 @@ __m256i half_away_32(__m256i v, __m256i n) {
 __m256i half_up_32(__m256i v, __m256i n) {
   const __m256i one = _mm256_set1_epi32(1);
   const __m256i last = _mm256_and_si256(_mm256_srav_epi32(v, _mm256_sub_epi32(n, one)), one);
-  return _mm256_add_epi32(_mm256_srav_epi32(v, n), _mm256_and_si256(last, _mm256_cmpgt_epi32(n, _mm256_setzero_si256())));
+  return _mm256_add_epi32(_mm256_srav_epi32(v, n),
+                          _mm256_and_si256(last, _mm256_cmpgt_epi32(n, _mm256_setzero_si256())));
 }
 
 template <MultiplierRule rule>

@@ -23,7 +23,7 @@ struct SoftmaxReciprocalArgs {
   void* y;
   int64_t depth;
   int64_t stride;
-  const float* table;  // [256]
+  const float* table;    // [256]
   QuantizedRange range;  // its zero_point is not used
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The step kind add_rescaled: the family add_rescaled fills a run of accumulators, which is then requantized.
 #include "kernels/add_rescaled/add_rescaled.h"
+
 #include "program/loaded_step.h"
 #include "program/steps/broadcast.h"
 #include "program/steps/requantization.h"
@@ -70,7 +71,7 @@ class AddRescaled final : public LoadedStep {
   Requantization requantization_;
   const AddRescaledKernel& kernel_;
   std::vector<int32_t> a_rescaled_, b_rescaled_;  // [256]
-  AddRescaledArgs args_{};  // all but the operands, the accumulators and the count
+  AddRescaledArgs args_{};                        // all but the operands, the accumulators and the count
 };
 
 }  // namespace

@@ -17,7 +17,8 @@ class Dequantize final : public LoadedStep {
         is_affine_(reader.has("affine") && reader.flag("affine")),
         runs_(x_.shape, static_cast<int64_t>(scale_.size())),
         kernel_(dequantize_kernel(options.isa)) {
-    reader.require(!is_affine_ || is_quantized(x_.dtype), "affine 1 is for int8 and uint8, found ", dtype_name(x_.dtype));
+    reader.require(!is_affine_ || is_quantized(x_.dtype), "affine 1 is for int8 and uint8, found ",
+                   dtype_name(x_.dtype));
     reader.finish();
   }
 

@@ -8,8 +8,8 @@
 
 namespace q8 {
 
-OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths,
-                         int64_t channels, Isa isa)
+OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths, int64_t channels,
+                         Isa isa)
     : dtype_(y.dtype), channels_(channels), dequantize_(dequantize_kernel(isa)) {
   if (is_quantized(dtype_)) requantization_.emplace(reader, dtype_, lengths, Requantization::Rows::channels, isa);
   if (dtype_ == DType::f32) scale_ = reader.positive_f32_array("scale_bits", lengths);

@@ -24,8 +24,7 @@ struct AccumulatorTile {
 class OutputStage {
  public:
   // Reads the fields of the output stage that the dtype of y asks for. y is seen as a matrix with `channels` columns.
-  OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths, int64_t channels,
-              Isa isa);
+  OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths, int64_t channels, Isa isa);
 
   static size_t scratch_bytes(int64_t rows, int64_t columns);
 

@@ -92,8 +92,7 @@ void Requantization::run(const RequantizedTile& tile) const {
 }
 
 // Some channels of the tile, from its channel number `first` on.
-void Requantization::run_from(const RequantizedTile& tile, int64_t first, int64_t channels,
-                              MultiplierRule rule) const {
+void Requantization::run_from(const RequantizedTile& tile, int64_t first, int64_t channels, MultiplierRule rule) const {
   if (channels == 0) return;
   const int64_t stride = multiplier_.size() > 1 ? 1 : 0;
   const int64_t parameter = (tile.channel + first) * stride;

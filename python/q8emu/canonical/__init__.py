@@ -50,6 +50,7 @@ def canonicalize(graph: Graph, *, bias: str = "auto") -> Graph:
         MappingProxyType(builder.constants),
         graph.opsets,
         graph.notes + tuple(builder.notes),
+        declared=graph.declared,
     )
     if all(node.op == "Host" for node in result.nodes):
         raise UnsupportedOperator(

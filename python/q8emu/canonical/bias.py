@@ -20,10 +20,20 @@ FLOAT_NOISE = 2.0**-20  # a relative difference that comes from writing a produc
 ORT_ABSOLUTE, ORT_RELATIVE = 1e-6, 1e-2
 
 
-def accumulator_scale(x: QuantParams, w: QuantParams, channels: int) -> np.ndarray:
-    """float32[channels]: f32(x_scale * w_scale)."""
+def accumulator_scale(node: Node, x: QuantParams, w: QuantParams, channels: int) -> np.ndarray:
+    """float32[channels]: f32(x_scale * w_scale).
+
+    Raises:
+        BadQuantization: the product leaves the range of float32.
+    """
     product = np.zeros(channels, np.float32)
-    product[:] = x.scales() * w.scales()
+    with np.errstate(over="ignore", under="ignore"):
+        product[:] = x.scales() * w.scales()
+    if not np.isfinite(product).all() or not product.all():
+        raise BadQuantization(
+            f"{node.where()}: x_scale * w_scale leaves the range of float32, so its bias has no scale. "
+            "Quantize the model again."
+        )
     return product
 
 

@@ -81,7 +81,7 @@ def quantize_linear(node: Node, builder: Builder) -> bool:
     return True
 
 
-def find_sink(name: str, dtype: str | None, builder: Builder) -> Sink | None:
+def find_sink(name: str, builder: Builder) -> Sink | None:
     """Follow a float tensor through Relu and Clip to the one QuantizeLinear that consumes it."""
     taken: list[Node] = []
     while True:
@@ -97,7 +97,7 @@ def find_sink(name: str, dtype: str | None, builder: Builder) -> Sink | None:
         name = user.outputs[0]
     out = taken[-1].outputs[0]
     found = builder.graph.tensors[out].dtype
-    if found not in QUANTIZED_DTYPES or (dtype and found != dtype):
+    if found not in QUANTIZED_DTYPES:
         return None
     params = _read_params(taken[-1], builder, out, found)
     if params is None or not params.is_per_tensor:
@@ -135,7 +135,7 @@ def absorb(node: Node, builder: Builder) -> bool:
     operands = [k for k in known if k is not None]
     if node.op in PRODUCTS:
         return _product(node, operands, builder)
-    sink = find_sink(node.outputs[0], None, builder)
+    sink = find_sink(node.outputs[0], builder)
     if sink is None or not all(params.is_per_tensor for _, params in operands):
         return False
     return _emit_function(node, operands, sink, builder)
@@ -175,7 +175,7 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     bias = _bias(node, operand, x_params, w_params, builder) if operand else ""
     if bias is None and not added:
         return False
-    sink = find_sink(added[0].outputs[0] if added else node.outputs[0], None, builder)
+    sink = find_sink(added[0].outputs[0] if added else node.outputs[0], builder)
     if added and (bias is None or sink is None):
         added, bias, sink = None, "", None
     inputs, in_quant = [x, w] + ([bias] if bias else []), [x_params, w_params] + ([None] if bias else [])
@@ -204,7 +204,7 @@ def _added_bias(node: Node, builder: Builder) -> tuple[Node, str] | None:
 def _bias(node: Node, name: str, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
     """Name of the int32 bias constant, None when the bias is not a constant."""
     channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
-    scale = accumulator_scale(x, w, channels)
+    scale = accumulator_scale(node, x, w, channels)
     known = builder.dequantized.get(name)
     if known is None:
         value = builder.constant(name)
@@ -236,7 +236,7 @@ def _move(node: Node, builder: Builder) -> bool:
     attrs = _attributes(node, builder)
     if attrs is None or len(node.outputs) != (len(attrs["lengths"]) if node.op == "Split" else 1):  # type: ignore[arg-type]
         return False
-    sinks = [find_sink(name, None, builder) for name in node.outputs]
+    sinks = [find_sink(name, builder) for name in node.outputs]
     first = operands[0][1]
     if any(s is None for s in sinks) and any(params != first for _, params in operands):
         return False

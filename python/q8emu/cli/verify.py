@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -88,4 +89,6 @@ def verify(
         from q8emu.report_text import show
 
         show(report, console())
+    if report.exit_code == 2:
+        print(f"q8emu: no verdict: {report.reason}", file=sys.stderr)
     raise typer.Exit(report.exit_code)

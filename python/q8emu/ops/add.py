@@ -51,8 +51,11 @@ def lower(node: Node, low: Lowering) -> None:
 
 
 def repeats_first(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Does the first operand stay the same along the innermost axis on which either moves? True for two scalars."""
-    rank = max(len(a), len(b))
-    full = [(1,) * (rank - len(s)) + tuple(s) for s in (a, b)]
-    moving = [(i, j) for i, j in zip(*full, strict=True) if (i, j) != (1, 1)]
+    """Does the first operand stay the same along the innermost axis on which either moves? True where neither does.
+
+    The runtime looks at the axes that both operands have, and at one if an operand has none.
+    """
+    shared = max(min(len(a), len(b)), 1)
+    ends = [((1,) * shared + tuple(s))[-shared:] for s in (a, b)]
+    moving = [(i, j) for i, j in zip(*ends, strict=True) if (i, j) != (1, 1)]
     return not moving or moving[-1][0] == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from q8emu.errors import ShapeMismatch
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, quant, require
@@ -19,10 +20,15 @@ def attributes(node: Node, view: FileView) -> Attributes:
     out = view.shape(node.outputs[0])
     group = int(node.attrs.get("group", 1))
     require(len(x) in (3, 4) and len(w) == len(x), node, f"a {len(x) - 2}-D image and a {len(w) - 2}-D kernel.")
-    require(group >= 1 and w[0] % group == 0 and x[1] == w[1] * group, node, f"group {group} does not divide channels.")
+    if group < 1 or w[0] % group or x[1] != w[1] * group:
+        raise ShapeMismatch(
+            f"{node.where()}: {x[1]} channels in, weights {list(w)} and group {group} do not fit; expected "
+            f"{w[1]} times the group in, and the group to divide {w[0]}."
+        )
     require(node.op == "ConvInteger" or _is_constant(node, names, view), node, "weights computed at run time.")
     kernel = tuple(node.attrs.get("kernel_shape") or w[2:])
-    require(kernel == tuple(w[2:]), node, f"kernel_shape {list(kernel)} is not that of the weights {list(w[2:])}.")
+    if kernel != tuple(w[2:]):
+        raise ShapeMismatch(f"{node.where()}: kernel_shape {list(kernel)} is not that of the weights {list(w[2:])}.")
     return resolve(node, x[2:], w[2:], out[2:]) | {"group": group}
 
 

@@ -22,6 +22,7 @@ COORDINATES = (
     "tf_half_pixel_for_nn",
 )
 NEAREST = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+OPSET_10 = "floor, ceil when it shrinks"  # what the runtime does before opset 11
 TIE = 1e-6  # closer to a half than this counts as a tie
 
 
@@ -31,8 +32,8 @@ def attributes(node: Node, view: FileView) -> Attributes:
     require(node.attrs.get("keep_aspect_ratio_policy", "stretch") == "stretch", node, "an aspect ratio policy.")
     v10 = view.graph.opsets[""] == 10
     transform = "asymmetric" if v10 else node.attrs.get("coordinate_transformation_mode", "half_pixel")
-    nearest = "floor" if v10 else node.attrs.get("nearest_mode", "round_prefer_floor")
-    require(transform in COORDINATES and nearest in NEAREST, node, f"{transform} with {nearest}.")
+    nearest = OPSET_10 if v10 else node.attrs.get("nearest_mode", "round_prefer_floor")
+    require(transform in COORDINATES and nearest in (*NEAREST, OPSET_10), node, f"{transform} with {nearest}.")
     shape, out = view.shape(node.inputs[0]), view.shape(node.outputs[0])
     scales = _scales(node, view, shape, out)
     lists = [_axis(n, m, s, transform, nearest) for n, m, s in zip(shape, out, scales, strict=True)]
@@ -59,8 +60,9 @@ def _axis(length: int, out: int, scale: np.float32, transform: str, nearest: str
         return np.arange(out)
     x = _coordinates(length, out, scale, transform).astype(np.float64)
     below = np.floor(x)
-    if nearest in ("floor", "ceil"):
-        index = below if nearest == "floor" else np.ceil(x)
+    if nearest in ("floor", "ceil", OPSET_10):
+        up = nearest == "ceil" or (nearest == OPSET_10 and scale < 1)
+        index = np.ceil(x) if up else below
     else:
         tie = np.abs(x - below - 0.5) <= TIE
         index = np.where(tie, below + (nearest == "round_prefer_ceil"), np.floor(x + 0.5))

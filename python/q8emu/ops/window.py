@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from q8emu.errors import BadModel
 from q8emu.graph import Node
 from q8emu.ops.base import require
 
@@ -57,7 +58,10 @@ def _pads(
         return tuple(node.attrs.get("pads") or (0,) * (2 * len(image)))
     if auto == "VALID":
         return (0,) * (2 * len(image))
-    require(auto in ("SAME_UPPER", "SAME_LOWER"), node, f"auto_pad '{auto}' is unknown.")
+    if auto not in ("SAME_UPPER", "SAME_LOWER"):
+        raise BadModel(
+            f"{node.where()}: auto_pad '{auto}' is unknown; expected NOTSET, SAME_UPPER, SAME_LOWER or VALID."
+        )
     total = [
         max((o - 1) * s + (k - 1) * d + 1 - i, 0)
         for i, k, o, s, d in zip(image, kernel, out, strides, dilations, strict=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 
 from q8emu.errors import BadInput, BadModel, Q8Error, UnsupportedOperator
@@ -55,12 +55,27 @@ def read_onnx(model: Path | str | bytes, *, batch: int | None = None, dims: Mapp
     nodes = _sorted_nodes(proto, {i.name for i in inputs} | set(constants), folder)
     graph = _infer(nodes, inputs, constants, opsets)
     outputs = tuple(v.name for v in proto.graph.output)
-    for name in outputs:
-        if name not in graph.tensors:
-            raise BadModel(f"The model's output '{name}' is produced by no node; expected one that defines it.")
+    declared = {v.name: _declared(v, graph) for v in proto.graph.output}
     if not outputs:
         raise BadModel("The model has no outputs; there is nothing to compute.")
-    return replace(graph, outputs=outputs)
+    return replace(graph, outputs=outputs, declared={n: d for n, d in declared.items() if d is not None})
+
+
+def _declared(value: ValueInfoProto, graph: Graph) -> tuple[str, tuple[int | None, ...] | None] | None:
+    """What the file says of an output: dtype and shape, None where it leaves them open.
+
+    Raises:
+        BadModel: no node defines the output.
+    """
+    if value.name not in graph.tensors:
+        raise BadModel(f"The model's output '{value.name}' is produced by no node; expected one that defines it.")
+    kind, declared = value.type.WhichOneof("value"), value.type.tensor_type
+    if kind != "tensor_type":
+        return None if kind is None else (kind, None)
+    if declared.elem_type == 0:
+        return None
+    dims = [d.dim_value if d.HasField("dim_value") else None for d in declared.shape.dim]
+    return dtype_name(declared.elem_type, f"output '{value.name}'"), tuple(dims) if declared.HasField("shape") else None
 
 
 def batch_is_symbolic(model: Path | str | bytes) -> bool:
@@ -82,12 +97,29 @@ def _parse(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
     proto = ModelProto()
     try:
         proto.ParseFromString(model)
-        proto.graph.name.encode()
     except (DecodeError, UnicodeError, RuntimeError) as error:
         raise BadModel("The file is not an ONNX model: its bytes do not parse as one. Export it again.") from error
+    _check_strings(proto)
     if proto.functions:
         raise UnsupportedOperator("The model has functions of its own; inline them first (onnx.inliner).")
     return proto, folder
+
+
+def _check_strings(message: Message) -> None:
+    """Every name in the file is UTF-8; protobuf hands out bytes where one is not.
+
+    Raises:
+        BadModel: a name that is not UTF-8.
+    """
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        values = (value,) if isinstance(value, Message | str | bytes) else value
+        for item in values:
+            if isinstance(item, Message):
+                _check_strings(item)
+            elif not isinstance(item, str):
+                raise BadModel(f"The model has a name that is not UTF-8, {item!r}; export it again.")
 
 
 def _opsets(proto: ModelProto) -> dict[str, int]:

@@ -89,7 +89,26 @@ def _infer_standard(
     except onnx.shape_inference.InferenceError as error:
         reason = " ".join(str(error).split())[-200:]
         raise ShapeMismatch(f"{node.where()}: its operands do not fit: {reason}") from error
-    return [_tensor_info(v, node) for v in inferred.graph.output]
+    found = [_tensor_info(v, node) for v in inferred.graph.output]
+    return [_resized(node, found[0], tensors, constants, opsets[""])] if proto.op_type == "Resize" else found
+
+
+def _resized(
+    node: Node,
+    info: TensorInfo,
+    tensors: Mapping[str, TensorInfo],
+    constants: Mapping[str, np.ndarray],
+    opset: int,
+) -> TensorInfo:
+    """The output of a Resize by scales: floor(f32(scale * length)); onnx rounds the product less."""
+    scales = constants.get(node.input(1 if opset == 10 else 2), np.zeros(0, np.float32)).reshape(-1)
+    shape = list(tensors[node.inputs[0]].shape)
+    axes = node.attrs.get("axes") or range(len(shape))
+    if scales.size == 0 or scales.dtype != np.float32 or scales.size != len(tuple(axes)):
+        return info
+    for axis, scale in zip(axes, scales, strict=True):
+        shape[axis] = int(np.floor(scale * np.float32(shape[axis])))
+    return TensorInfo(info.name, info.dtype, checked_shape(shape, f"tensor '{info.name}' of {node.where()}"))
 
 
 def _inference_opset(proto: NodeProto, opset: int) -> int:

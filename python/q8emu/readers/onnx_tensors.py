@@ -29,6 +29,11 @@ def read_tensor(tensor: TensorProto, where: str, folder: Path | None) -> np.ndar
     dtype = dtype_name(tensor.data_type, where)
     if tensor.data_location == TensorProto.EXTERNAL:
         tensor = _with_external_data(tensor, where, folder, prod(shape) * np.dtype(dtype).itemsize)
+    if tensor.int32_data and dtype in ("int8", "uint8"):  # kept as int32 in the file, which can hold more
+        limits = np.iinfo(dtype)
+        outside = next((v for v in tensor.int32_data if not limits.min <= v <= limits.max), None)
+        if outside is not None:
+            raise BadModel(f"The model's {where} holds {outside}; expected {dtype} values.")
     try:
         return np.array(numpy_helper.to_array(tensor), order="C").reshape(shape)
     except Exception as error:  # whatever the decoder meets in damaged data

@@ -37,7 +37,7 @@ def dequantize(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer])
 def dynamic_quantize(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
     """Scale and zero point from the range of x, then quantize."""
     x = inputs[0]
-    low, high = np.minimum(x.min(), np.float32(0)), np.maximum(x.max(), np.float32(0))
+    low, high = np.fmin.reduce(x, None, initial=np.float32(0)), np.fmax.reduce(x, None, initial=np.float32(0))
     scale = np.float32(1) if low == high else (high - low) / np.float32(255)
     zero_point = np.rint(np.clip(np.float32(0) - low / scale, np.float32(0), np.float32(255))).astype(np.uint8)
     y = numerics.quantize(x, scale, zero_point.astype(np.int32), "uint8")

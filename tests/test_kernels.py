@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every step kind: the definition, the reference kernels and every ISA give the same bits, accumulators included."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from q8emu import _core
+from q8emu.errors import Q8Error
+from q8emu.run import WITH_ACCUMULATORS, Runner
+from q8emu.steps import SPECS
+from q8emu.trace import Trace
+from strategies_more_steps import MAKERS
+from strategies_steps import Dict, Maker, Params, Single, bits
+
+EXAMPLES = 60
+SIMD = ("conv2d", "depthwise_conv2d", "matmul", "add_fma")
+"""Step kinds with kernels of their own per ISA: these get more examples."""
+
+
+def test_every_kind_is_tested() -> None:
+    assert set(MAKERS) == set(SPECS)
+
+
+def run(single: Single, kernels: str, threads: int) -> Trace:
+    """One run, with accumulators."""
+    return Runner(single.program, kernels=kernels, threads=threads, accumulators=True).run(single.feeds)
+
+
+def compare(single: Single, kernels: str, seed: int, found: Trace, expected: Trace) -> None:
+    """Bits of outputs and accumulators."""
+    step = single.program.steps[0]
+    what = f"{step.kind} by {kernels}, seed {seed}, params {dict(step.params)}, buffers {single.program.buffers}"
+    for name, array in expected.outputs.items():
+        _equal(what, name, found.outputs[name], array)
+    for name, array in expected.accumulators.items():
+        _equal(what, f"accumulators of {name}", found.accumulators[name], array)
+    assert list(found.accumulators) == list(expected.accumulators), what
+    assert bool(expected.accumulators) == (step.kind in WITH_ACCUMULATORS), what
+
+
+def _equal(what: str, name: str, found: np.ndarray, expected: np.ndarray) -> None:
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape), f"{what}: {name}"
+    width = f"u{found.dtype.itemsize}"
+    differs = np.ascontiguousarray(found).view(width) != np.ascontiguousarray(expected).view(width)
+    if differs.any():
+        at = tuple(int(i) for i in np.argwhere(differs)[0])
+        count = int(differs.sum())
+        raise AssertionError(
+            f"{what}: {name} differs in {count} of {found.size}, first at {list(at)}: expected {expected[at]!r}, "
+            f"found {found[at]!r}"
+        )
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_every_isa_is_the_definition(kind: str, seed: int) -> None:
+    """Random shapes around vector lengths, corner data, one to three threads."""
+    for index in range(EXAMPLES * 3 if kind in SIMD else EXAMPLES):
+        single = MAKERS[kind](seed + index)
+        expected = run(single, "spec", 1)
+        for isa in _core.isas():
+            compare(single, isa, seed + index, run(single, isa, 1 + index % 3), expected)
+
+
+@pytest.mark.parametrize("kind", SIMD)
+def test_the_isa_that_is_asked_for_runs(kind: str, isa: str) -> None:
+    """A kernel of another ISA would make the comparison above an empty one."""
+    single = MAKERS[kind](1)
+    (names,) = Runner(single.program, kernels=isa, threads=1).kernels
+    assert isa in names.split()[0], names
+
+
+@pytest.mark.parametrize("depth", [66_311, 131_072])
+def test_deep_sums_wrap(depth: int, isa: str) -> None:
+    """255 * 127 more than 66,310 times is beyond int32: the accumulator wraps, it does not saturate."""
+    m = Maker(depth)
+    a, b = np.full((1, depth), 255, np.uint8), np.full((depth, 3), 127, np.int8)
+    params: Params = {"a_zero_point": 0, "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
+    arrays = {"b_zero_point": np.zeros(1, np.int32), "bias": np.array([[0, 7, -7]], np.int32)}
+    single = m.single("matmul", [a, b], [("int32", (1, 3))], params, arrays, constant=(1,))
+    wrapped = (255 * 127 * depth + 2**31) % 2**32 - 2**31
+    found = run(single, isa, 1).outputs["y0"]
+    assert found.tolist() == [[wrapped, wrapped + 7, wrapped - 7]]
+
+
+def test_products_are_not_saturated_in_pairs(isa: str) -> None:
+    """u8 * s8 + u8 * s8 at the extremes does not fit int16; a kernel on vpmaddubsw would be wrong here."""
+    m = Maker(0)
+    for value, weight in ((255, -128), (255, 127), (0, -128)):
+        x, w = np.full((1, 1, 1, 64), value, np.uint8), np.full((16, 1, 1, 64), weight, np.int8)
+        params: Params = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+        arrays = {"w_zero_point": np.zeros(16, np.int32)}
+        single = m.single("conv2d", [x, w], [("int32", (1, 1, 1, 16))], params, arrays, constant=(1,))
+        assert (run(single, isa, 1).outputs["y0"] == 64 * value * weight).all()
+
+
+def test_results_do_not_depend_on_threads(isa: str, seed: int) -> None:
+    """One to eight threads, more than there are rows."""
+    for kind in ("conv2d", "depthwise_conv2d", "matmul", "average_pool", "softmax"):
+        for index in range(5):
+            single = MAKERS[kind](seed + index)
+            expected = run(single, isa, 1)
+            for threads in (2, 3, 5, 8):
+                compare(single, f"{isa} on {threads} threads", seed + index, run(single, isa, threads), expected)
+
+
+def test_a_runner_can_run_again(isa: str, seed: int) -> None:
+    """Nothing is left over from one run for the next."""
+    for kind in ("conv2d", "matmul", "dynamic_quantize"):
+        single, other = MAKERS[kind](seed), MAKERS[kind](seed)
+        changed = {name: array[..., ::-1].copy() for name, array in other.feeds.items()}
+        runner = Runner(single.program, kernels=isa, threads=2)
+        first = runner.run(single.feeds)
+        runner.run(changed)
+        again = runner.run(single.feeds)
+        assert all(first.outputs[n].tobytes() == again.outputs[n].tobytes() for n in first.outputs)
+
+
+def test_the_core_refuses_what_the_contract_does_not_allow(isa: str) -> None:
+    """Sizes of zero, lengths that do not fit, buffers beyond the limit: a sentence, not a crash."""
+    m = Maker(0)
+    good: Dict = {"x_zero_point": 0, "group": 1, "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+    x, w = np.zeros((1, 4, 4, 4), np.uint8), np.zeros((8, 3, 3, 4), np.int8)
+    arrays = {"w_zero_point": np.zeros(8, np.int32), "scale_bits": bits(np.ones(8)), "bias": np.zeros(8, np.int32)}
+    stage: Dict = {"y_zero_point": 0, "qmin": 0, "qmax": 255}
+    shape = (1, 2, 2, 8)
+    run(m.single("conv2d", [x, w], [("uint8", shape)], good | stage, arrays, (1,)), isa, 1)
+    bad = [
+        (good | stage | {"strides": (0, 1)}, arrays, shape),
+        (good | stage | {"group": 3}, arrays, shape),
+        (good | stage | {"group": 0}, arrays, shape),
+        (good | stage | {"pads": (-1, 0, 0, 0)}, arrays, shape),
+        (good | stage | {"dilations": (2**40, 1)}, arrays, shape),
+        (good | stage | {"qmin": -5}, arrays, shape),
+        (good | stage | {"qmin": 9, "qmax": 3}, arrays, shape),
+        (good | stage | {"y_zero_point": 256}, arrays, shape),
+        (good | stage | {"more": 1}, arrays, shape),
+        (good, arrays, shape),
+        (good | stage, arrays | {"bias": np.zeros(7, np.int32)}, shape),
+        (good | stage, arrays | {"bias": np.zeros(8, np.int64)}, shape),
+        (good | stage, {k: v for k, v in arrays.items() if k != "scale_bits"}, shape),
+        (good | stage, arrays | {"scale_bits": bits(np.zeros(8))}, shape),
+        (good | stage, arrays | {"scale_bits": bits(np.full(8, np.nan))}, shape),
+        (good | stage, arrays, (1, 3, 2, 8)),
+        (good | stage, arrays, (1, 2, 2, 7)),
+        (good | stage, arrays, (1, 0, 2, 8)),
+    ]
+    for params, given, out in bad:
+        with pytest.raises(Q8Error, match=r"conv2d|buffer"):
+            run(m.single("conv2d", [x, w], [("uint8", out)], params, given, (1,)), isa, 1)
