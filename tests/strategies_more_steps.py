@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from strategies_integer_steps import add_rescaled, average_pool_raw, mul, softmax_fixed, softmax_reciprocal
 from strategies_numbers import limits
 from strategies_steps import (
     Dict,
@@ -22,6 +23,7 @@ from strategies_steps import (
     lut,
     matmul,
     mul_ratio,
+    requantization,
     window,
 )
 
@@ -59,8 +61,8 @@ def mean(seed: int) -> Single:
     m = Maker(seed)
     outer, reduced, inner = m.c.integer(1, 4), m.c.pick(1, 2, 9, 49, 64, 1000), m.size()
     x_dtype, dtype = m.dtype(), m.dtype()
-    arrays = {"scale_bits": bits(m.scale(100 * reduced**0.5))}
-    params = {"x_zero_point": m.point(x_dtype), "y_zero_point": m.point(dtype), **m.clamp(dtype)}
+    params, arrays = requantization(m, dtype, 100 * reduced**0.5, 1)
+    params["x_zero_point"] = m.point(x_dtype)
     return m.single("mean", [m.data((outer, reduced, inner), x_dtype)], [(dtype, (outer, inner))], params, arrays)
 
 
@@ -115,7 +117,8 @@ def quantize(seed: int) -> Single:
     flat = x.reshape(-1)
     special = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, -0.0], np.float32)
     flat[m.rng.integers(0, flat.size, 7)] = special
-    return m.single("quantize", [x], [(dtype, shape)], m.clamp(dtype), arrays)
+    rounding: Dict = {} if m.c.chance(30) else {"rounding": m.c.integer(0, 3)}
+    return m.single("quantize", [x], [(dtype, shape)], m.clamp(dtype) | rounding, arrays)
 
 
 def dequantize(seed: int) -> Single:
@@ -125,7 +128,8 @@ def dequantize(seed: int) -> Single:
     shape, arrays = _boundary(m, dtype)
     ends = limits(dtype)
     x = m.rng.integers(*ends, shape, endpoint=True).astype(dtype) if dtype == "int32" else m.data(shape, dtype)
-    return m.single("dequantize", [x], [("float32", shape)], {}, arrays)
+    affine: Dict = {"affine": m.c.integer(0, 1)} if dtype != "int32" and m.c.chance(50) else {}
+    return m.single("dequantize", [x], [("float32", shape)], affine, arrays)
 
 
 def dynamic_quantize(seed: int) -> Single:
@@ -186,7 +190,9 @@ def copy(seed: int) -> Single:
 
 MAKERS: dict[str, Callable[[int], Single]] = {
     "add_fma": add_fma,
+    "add_rescaled": add_rescaled,
     "average_pool": average_pool,
+    "average_pool_raw": average_pool_raw,
     "concat": concat,
     "conv2d": conv2d,
     "copy": copy,
@@ -200,8 +206,11 @@ MAKERS: dict[str, Callable[[int], Single]] = {
     "matmul": matmul,
     "max_pool": max_pool,
     "mean": mean,
+    "mul": mul,
     "mul_ratio": mul_ratio,
     "quantize": quantize,
     "softmax": softmax,
+    "softmax_fixed": softmax_fixed,
+    "softmax_reciprocal": softmax_reciprocal,
     "transpose": transpose,
 }

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from q8emu.graph import TensorInfo
+from q8emu.numerics import multiplier
 from q8emu.program import Buffer, Port, Program, Step
 from strategies_numbers import RandomChooser, limits, values
 
@@ -116,10 +117,34 @@ def output_stage(m: Maker, depth: int, channels: int, kinds: Sequence[str]) -> t
     dtype = m.c.pick(*kinds)
     if dtype == "int32":
         return dtype, {}, {}
-    scales = np.array([m.scale(depth**0.5 * 5000 * m.rng.uniform(0.3, 3)) for _ in range(channels)], np.float32)
+    size = depth**0.5 * 5000
     if dtype == "float32":
-        return dtype, {}, {"scale_bits": bits(scales)}
-    return dtype, {"y_zero_point": m.point(dtype), **m.clamp(dtype)}, {"scale_bits": bits(scales)}
+        return dtype, {}, {"scale_bits": bits(_scales(m, size, channels))}
+    return dtype, *requantization(m, dtype, size, channels)
+
+
+def _scales(m: Maker, size: float, length: int) -> np.ndarray:
+    return np.array([m.scale(size * m.rng.uniform(0.3, 3)) for _ in range(length)], np.float32)
+
+
+def requantization(
+    m: Maker, dtype: str, size: float, length: int, *, has_channels: bool = True
+) -> tuple[Dict, dict[str, np.ndarray]]:
+    """Parameters and arrays of any rule that turns accumulators of this size into quantized values."""
+    scales = _scales(m, size, length)
+    params: Dict = {"y_zero_point": m.point(dtype), **m.clamp(dtype)}
+    rule = m.c.pick("float32", *multiplier.REQUANTIZE)
+    if rule == "float32":
+        return params, {"scale_bits": bits(scales)}
+    params["requantize"] = multiplier.REQUANTIZE.index(rule)
+    if rule == "float64":
+        return params, {"scale64_bits": multiplier.f64_bits(scales)}
+    if m.c.chance(25):
+        params["y_zero_point"] = m.c.integer(-1000, 1000)
+    if has_channels and rule != "double_rounding" and m.c.chance(50):
+        params["double_rounding_from"] = m.c.integer(0, 2 * length)
+    pairs = np.array([multiplier.quantize_multiplier(float(s)) for s in scales], np.int32)
+    return params, {"multiplier": pairs[:, 0].copy(), "shift": pairs[:, 1].copy()}
 
 
 def bias(m: Maker, channels: int) -> dict[str, np.ndarray]:
@@ -214,7 +239,7 @@ def matmul(seed: int) -> Single:
     )
 
 
-def _pair(m: Maker) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def pair(m: Maker) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Two shapes of one rank that broadcast, and the result."""
     shape = tuple(m.c.pick(1, 2, 3, m.size()) for _ in range(m.c.integer(1, 4)))
     if prod(shape) > 5000:
@@ -226,7 +251,7 @@ def _pair(m: Maker) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
 def add_fma(seed: int) -> Single:
     """Ratios that are powers of two or anything; the constant moves results onto ties."""
     m = Maker(seed)
-    a, b, out = _pair(m)
+    a, b, out = pair(m)
     dtype = m.dtype()
     ratios = [
         np.float32(2.0 ** m.c.integer(-6, 2)) if m.c.chance(50) else np.float32(m.rng.uniform(0.01, 3))
@@ -240,7 +265,7 @@ def add_fma(seed: int) -> Single:
 def mul_ratio(seed: int) -> Single:
     """Ratios that are powers of two or anything."""
     m = Maker(seed)
-    a, b, out = _pair(m)
+    a, b, out = pair(m)
     dtype = m.dtype()
     ratio = np.float32(2.0 ** m.c.integer(-14, 0)) if m.c.chance(50) else np.float32(m.rng.uniform(1e-5, 0.1))
     params = {f"{side}_zero_point": m.point(dtype) for side in "aby"} | {"ratio_bits": bit(ratio)}
@@ -250,7 +275,7 @@ def mul_ratio(seed: int) -> Single:
 def float_binary(seed: int) -> Single:
     """Add, sub and mul in float32; three dtypes, three scales."""
     m = Maker(seed)
-    a, b, out = _pair(m)
+    a, b, out = pair(m)
     dtypes = [m.dtype() for _ in range(3)]
     params: dict[str, int | tuple[int, ...]] = {"operator": m.c.integer(0, 2)}
     for side, dtype in zip("aby", dtypes, strict=True):

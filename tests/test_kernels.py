@@ -95,6 +95,16 @@ def test_products_are_not_saturated_in_pairs(isa: str) -> None:
         assert (run(single, isa, 1).outputs["y0"] == 64 * value * weight).all()
 
 
+def test_ties_of_the_raw_mean_go_away_from_zero(isa: str) -> None:
+    """Windows of 1 x 2 with the means 1.5 and -1.5."""
+    x = np.array([[[[1], [2]], [[-1], [-2]]]], np.int8)
+    params: Params = {"kernel": (1, 2), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
+    clamp: Params = {"qmin": -128, "qmax": 127}
+    single = Maker(0).single("average_pool_raw", [x], [("int8", (1, 2, 1, 1))], {**params, **clamp})
+    for kernels in ("spec", isa):
+        assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == [2, -2]
+
+
 def test_results_do_not_depend_on_threads(isa: str, seed: int) -> None:
     """One to eight threads, more than there are rows."""
     for kind in ("conv2d", "depthwise_conv2d", "matmul", "average_pool", "softmax"):

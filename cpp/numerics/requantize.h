@@ -2,9 +2,11 @@
 // How a real value becomes a quantized one: the only such place in scalar C++. Internal linkage, see rounding.h.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "base/dtype.h"
+#include "numerics/multiplier.h"
 #include "numerics/rounding.h"
 #include "numerics/wrap.h"
 
@@ -48,6 +50,25 @@ static inline int32_t quantize_wrapping(float v, const QuantizedRange& y) {
 // Turn an accumulator into a quantized value: v = f32(f32(acc) * scale), zero point outside.
 static inline int32_t requantize(int32_t acc, float scale, const QuantizedRange& y) {
   return quantize_outside(static_cast<float>(acc) * scale, y);
+}
+
+// The same from a rounded integer: the zero point is added, the sum wraps.
+static inline int32_t with_zero_point(int32_t q, const QuantizedRange& y) {
+  return clamp(wrap(int64_t{q} + y.zero_point), y.qmin, y.qmax);
+}
+
+// v = f64(f64(acc) * scale) to the nearest integer, ties away from zero; -2^31 beyond int32.
+static inline int32_t requantize_float64(int32_t acc, double scale, const QuantizedRange& y) {
+  const double nearest = std::round(static_cast<double>(acc) * scale);
+  const bool fits = nearest >= -2147483648.0 && nearest <= 2147483647.0;
+  return with_zero_point(fits ? static_cast<int32_t>(nearest) : INT32_MIN, y);
+}
+
+// As quantize_outside, ties away from zero.
+static inline int32_t quantize_outside_away(double v, const QuantizedRange& y) {
+  const double low = dtype_min(y.dtype) - y.zero_point;
+  const double high = dtype_max(y.dtype) - y.zero_point;
+  return clamp(static_cast<int32_t>(std::round(saturate(v, low, high))) + y.zero_point, y.qmin, y.qmax);
 }
 
 }  // namespace q8

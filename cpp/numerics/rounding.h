@@ -14,6 +14,11 @@ static inline float saturate(float v, float low, float high) {
   return not_below < high ? not_below : high;
 }
 
+static inline double saturate(double v, double low, double high) {
+  const double not_below = v > low ? v : low;
+  return not_below < high ? not_below : high;
+}
+
 // The nearest integer, ties to the even one, for |v| <= 2^22.
 // Around 1.5 * 2^23 neighbouring floats are 1 apart, so the addition itself drops the fraction, under the rounding of
 // the machine: to nearest even. The subtraction is exact.

@@ -145,6 +145,12 @@ void StepReader::expect_length(const Array& array, const char* name, std::initia
           to_string(array.shape));
 }
 
+std::vector<int64_t> StepReader::int64_array(const char* name, std::initializer_list<int64_t> lengths) {
+  const Array& found = array(name, DType::s64);
+  expect_length(found, name, lengths);
+  return elements<int64_t>(found);
+}
+
 std::vector<int32_t> StepReader::int32_array(const char* name, std::initializer_list<int64_t> lengths) {
   const Array& found = array(name, DType::s32);
   expect_length(found, name, lengths);

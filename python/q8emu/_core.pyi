@@ -105,3 +105,49 @@ def requantize(
         qmax: greatest value of the result, within the dtype.
         dtype: int8 or uint8.
     """
+
+def requantize_float64(
+    isa: str,
+    acc: np.ndarray,
+    scale64_bits: np.ndarray,
+    zero_point: int,
+    qmin: int,
+    qmax: int,
+    dtype: str,
+) -> np.ndarray:
+    """As requantize, by a binary64 factor.
+
+    Args:
+        isa: one of isas().
+        acc: int32[R, C].
+        scale64_bits: int64[C] or int64[1], the bits of positive finite float64.
+        zero_point: of the output, within its dtype.
+        qmin: least value of the result, within the dtype.
+        qmax: greatest value of the result, within the dtype.
+        dtype: int8 or uint8.
+    """
+
+def requantize_multiplier(
+    isa: str,
+    acc: np.ndarray,
+    rule: int,
+    multiplier: np.ndarray,
+    shift: np.ndarray,
+    zero_point: int,
+    qmin: int,
+    qmax: int,
+    dtype: str,
+) -> np.ndarray:
+    """As requantize, by a multiplier and a total right shift.
+
+    Args:
+        isa: one of isas().
+        acc: int32[R, C].
+        rule: 1 double_rounding, 2 ruy_x86, 3 single_rounding.
+        multiplier: int32[C] or int32[1], not negative.
+        shift: as many, in [1, 62].
+        zero_point: of the output, within its dtype.
+        qmin: least value of the result, within the dtype.
+        qmax: greatest value of the result, within the dtype.
+        dtype: int8 or uint8.
+    """

@@ -32,7 +32,7 @@ def load(
     """Open a model file for emulation.
 
     Args:
-        model: path of an .onnx file; without it the packaged ResNet8.
+        model: path of an .onnx or .tflite file; without it the packaged ResNet8.
         numerics: name of the profile, see `PROFILES`.
         kernels: "auto", "reference", "spec" or the name of an ISA.
         threads: 0 is one per core.

@@ -21,6 +21,7 @@ from q8emu.lower import lower
 from q8emu.numerics import profile
 from q8emu.program import Program
 from q8emu.readers.onnx import batch_is_symbolic, read_onnx
+from q8emu.readers.tflite import is_tflite, read_tflite
 from q8emu.run import Runner
 from q8emu.trace import Trace
 
@@ -77,10 +78,10 @@ class Emulator:
         self.numerics = profile(options.numerics)
         if options.threads < 0 or (options.batch is not None and options.batch < 1):
             raise BadInput("--threads must be 0 or more and --batch 1 or more.")
-        raw = read_onnx(self.model)
-        self.is_symbolic = batch_is_symbolic(self.model)
-        self.graph = self._canonical(raw)
-        self.specs = self._specs(raw)
+        self.format = "TFLite" if is_tflite(self.model) else "ONNX"
+        self.graph = self._read(None)
+        self.is_symbolic = self.format == "ONNX" and batch_is_symbolic(self.model)
+        self.specs = self._specs()
         self._programs: dict[int, Program] = {}
         self._runners: dict[int, Runner] = {}
         self._check_batch()
@@ -147,7 +148,7 @@ class Emulator:
         if batch not in self._programs:
             graph = self.graph
             if self.is_symbolic and batch != 1:
-                graph = self._canonical(read_onnx(self.model, batch=batch))
+                graph = self._read(batch)
             self._programs[batch] = lower(graph, self.numerics, no_host=self.options.no_host)
         return self._programs[batch]
 
@@ -159,14 +160,20 @@ class Emulator:
             )
         return self._runners[batch]
 
-    def _canonical(self, raw: Graph) -> Graph:
-        return canonicalize(raw, bias=self.options.bias)
+    def _read(self, batch: int | None) -> Graph:
+        """The canonical graph; a TFLite file is read as one, and keeps the batch that it has."""
+        if self.format == "TFLite":
+            if self.options.bias == "rescaled":
+                raise BadInput("--bias rescaled: TFLite adds the integers of a bias as they are; leave --bias out.")
+            return read_tflite(self.model)
+        return canonicalize(read_onnx(self.model, batch=batch), bias=self.options.bias)
 
-    def _specs(self, raw: Graph) -> tuple[InputSpec, ...]:
-        wider = read_onnx(self.model, batch=2) if self.is_symbolic else raw
+    def _specs(self) -> tuple[InputSpec, ...]:
+        own = self.graph
+        wider = read_onnx(self.model, batch=2) if self.is_symbolic else own
         specs = []
-        for name in raw.inputs:
-            info, shape = raw.tensors[name], raw.tensors[name].shape
+        for name in own.inputs:
+            info, shape = own.tensors[name], own.tensors[name].shape
             grows = self.is_symbolic and wider.tensors[name].shape != shape
             repeats = not shape or (self.is_symbolic and not grows)
             specs.append(InputSpec(name, info.dtype, shape, grows, repeats))

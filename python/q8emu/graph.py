@@ -7,7 +7,7 @@ q8emu's operators only, each with the quantization parameters of its operands on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from types import MappingProxyType
@@ -18,6 +18,7 @@ import numpy as np
 from q8emu.errors import BadModel
 
 QUANTIZED_DTYPES = ("int8", "uint8")
+INTERNAL = "q8:"  # prefix of tensors that the model file does not name
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,8 @@ Declared = tuple[str, tuple[int | None, ...] | None]  # dtype and shape; None wh
 class Graph:
     """Nodes in an order in which they can run, with every tensor's type known.
 
-    `declared` is what the file says of its outputs.
+    `declared` is what the file says of its outputs. `layout` is where the channels of an image are in the tensors,
+    "NCHW" or "NHWC"; weights are OIHW in both.
     """
 
     inputs: tuple[str, ...]
@@ -111,6 +113,7 @@ class Graph:
     constants: Mapping[str, np.ndarray]
     opsets: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    layout: str = "NCHW"
     declared: Mapping[str, Declared] = field(default_factory=lambda: MappingProxyType({}))
 
     def check_outputs(self) -> None:
@@ -150,8 +153,15 @@ class Graph:
                 number[name] = len(number)
             types = tuple((self.tensors[n].dtype, self.tensors[n].shape) for n in node.outputs if n)
             rows.append((node.op, operands, _frozen(node.attrs), node.in_quant, node.out_quant, types))
-        return (len(self.inputs), tuple(rows), tuple(operand(name) for name in self.outputs))
+        return (len(self.inputs), tuple(rows), tuple(operand(name) for name in self.outputs), self.layout)
 
 
 def _frozen(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     return tuple((key, attrs[key]) for key in sorted(attrs))
+
+
+def unique_name(name: str, index: int, taken: Collection[str]) -> str:
+    """The name of tensor `index` of a file whose names may repeat or be empty: the first of a name keeps it."""
+    while not name or name in taken:
+        name += f"#{index}"
+    return name

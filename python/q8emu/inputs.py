@@ -225,7 +225,7 @@ def _quantization_of(graph: Graph, name: str) -> QuantParams | None:
 
 
 def cifar10_inputs(specs: Sequence[InputSpec], folder: Path | None, samples: int) -> dict[str, np.ndarray]:
-    """The first CIFAR-10 test images as raw pixels 0..255, NCHW or NHWC by the input's shape.
+    """The first CIFAR-10 test images, NCHW or NHWC by the input's shape: raw pixels 0..255, for int8 pixel - 128.
 
     Raises:
         BadInput: the model does not take such images, or the dataset is absent.
@@ -234,16 +234,18 @@ def cifar10_inputs(specs: Sequence[InputSpec], folder: Path | None, samples: int
 
     if (
         len(specs) != 1
-        or specs[0].dtype not in ("float32", "uint8")
+        or specs[0].dtype not in ("float32", "int8", "uint8")
         or specs[0].shape[1:] not in ((3, 32, 32), (32, 32, 3))
     ):
         found = ", ".join(f"'{spec.name}' {spec}" for spec in specs)
         raise BadInput(
-            f"--cifar10 feeds float32 or uint8 pixels [N, 3, 32, 32] or [N, 32, 32, 3]; the model's inputs are {found}."
+            "--cifar10 feeds float32, uint8 or int8 pixels [N, 3, 32, 32] or [N, 32, 32, 3]; the model's inputs are "
+            f"{found}."
         )
     spec = specs[0]
     images, _ = cifar10.test_images(folder)
     if not 1 <= samples <= len(images):
         raise BadInput(f"--cifar10 {samples}: expected 1 to {len(images)} test images.")
     chosen = images[:samples] if spec.shape[1] == 3 else images[:samples].transpose(0, 2, 3, 1)
-    return {spec.name: np.ascontiguousarray(chosen.astype(spec.dtype))}
+    pixels = (chosen ^ np.uint8(128)).view(np.int8) if spec.dtype == "int8" else chosen.astype(spec.dtype)
+    return {spec.name: np.ascontiguousarray(pixels)}

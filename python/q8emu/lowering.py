@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 
@@ -12,25 +13,9 @@ from q8emu.graph import Graph, Node, QuantParams, TensorInfo
 from q8emu.hosting import host_model
 from q8emu.numerics import Numerics, spec
 from q8emu.program import Buffer, Port, Step, memory_limit
+from q8emu.tables import requantization_table
 
 Perm = tuple[int, ...]
-
-
-def table(
-    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: tuple[int, int]
-) -> np.ndarray:
-    """The 256 results of Q(function(DQ(x))), clamped, indexed by the bits of x read as uint8."""
-    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
-    with np.errstate(over="ignore", invalid="ignore"):
-        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
-    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
-    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
-    return clamped
-
-
-def _last(rank: int) -> Perm:
-    """Axes of a channels-last tensor, in terms of the file's."""
-    return (0, *range(2, rank), 1)
 
 
 class Lowering:
@@ -136,26 +121,37 @@ class Lowering:
         """The tensor has the values of this buffer in the file's order."""
         self.define(name, self.copied(buffer, self.graph.tensors[name].shape))
 
+    def _last(self, rank: int) -> Perm:
+        """Axes of a channels-last tensor, in terms of the file's."""
+        return tuple(range(rank)) if self.graph.layout == "NHWC" else (0, *range(2, rank), 1)
+
+    def image_axes(self, name: str) -> tuple[int, ...]:
+        """The axes of the tensor that are neither batch nor channels."""
+        return self._last(len(self.graph.tensors[name].shape))[1:-1]
+
     def is_last(self, name: str) -> bool:
         """Is the tensor at hand channels-last?"""
         rank = len(self.graph.tensors[name].shape)
-        return rank in (3, 4) and _last(rank) in self.places.get(name, {})
+        return rank in (3, 4) and self._last(rank) in self.places.get(name, {})
+
+    def _image_shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the image as [N, H, W, C]; a 1-D one gets height 1."""
+        shape = self.graph.tensors[name].shape
+        n, *image, c = (shape[axis] for axis in self._last(len(shape)))
+        return (n, *([1] if len(image) == 1 else []), *image, c)
 
     def channels_last(self, name: str) -> int:
         """The image as [N, H, W, C]; a 1-D one gets height 1."""
-        shape = self.graph.tensors[name].shape
-        n, c, *image = shape
-        return self.copied(self.value(name, _last(len(shape))), (n, *([1] if len(image) == 1 else []), *image, c))
+        rank = len(self.graph.tensors[name].shape)
+        return self.copied(self.value(name, self._last(rank)), self._image_shape(name))
 
     def new_channels_last(self, name: str, dtype: str | None = None) -> int:
         """A buffer for the image as [N, H, W, C]."""
-        info = self.graph.tensors[name]
-        n, c, *image = info.shape
-        return self.new(dtype or info.dtype, (n, *([1] if len(image) == 1 else []), *image, c))
+        return self.new(dtype or self.graph.tensors[name].dtype, self._image_shape(name))
 
     def define_channels_last(self, name: str, buffer: int) -> None:
         """The image is in this buffer as [N, H, W, C]."""
-        self.define(name, buffer, _last(len(self.graph.tensors[name].shape)))
+        self.define(name, buffer, self._last(len(self.graph.tensors[name].shape)))
 
     def port_of(self, name: str) -> Port:
         """Where an output is; a constant output becomes a buffer."""
@@ -172,13 +168,19 @@ class Lowering:
         self.add("gather", (buffer,), (target,), {"fill": fill}, {"index": index})
         return target
 
+    def joined(self, name: str, parts: Sequence[int]) -> None:
+        """The tensor consists of these 1-D buffers one after another, in the file's order."""
+        target = self.new(self.buffers[parts[0]].dtype, (self.graph.tensors[name].elements,))
+        self.add("concat", tuple(parts), (target,), {"axis": 0})
+        self.define_reshaped(name, target)
+
     def requantized(self, node: Node, output: int, buffer: int, params: QuantParams | None) -> int:
         """The buffer's values under the parameters of the node's output."""
         target = node.out_quant[output]
         clamp = node.attrs["clamps"][output]
         if params is None or target is None or (params == target and clamp == spec.limits(target.dtype)):
             return buffer
-        values = table(lambda x: x, params, target, clamp)
+        values = requantization_table(self.numerics, params, target, clamp)
         if buffer in self.constants:
             return self.constant(values[self.constants[buffer].view(np.uint8)])
         out = self.new(target.dtype, self.buffers[buffer].shape)
@@ -202,17 +204,22 @@ class Lowering:
         return next(iter(self.places[name].items()))
 
     def binary(
-        self, node: Node, kind: str, order: tuple[int, int], params: Mapping[str, int | tuple[int, ...]]
+        self,
+        node: Node,
+        kind: str,
+        order: tuple[int, int],
+        params: Mapping[str, int | tuple[int, ...]],
+        arrays: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """One element-wise step with broadcasting; channels-last when an operand of full rank is."""
         out = self.graph.tensors[node.outputs[0]]
         rank = len(out.shape)
         full = [n for n in node.inputs if len(self.graph.tensors[n].shape) == rank]
         last = rank == 4 and any(self.is_last(n) for n in full)
-        perm = _last(rank) if last else tuple(range(rank))
+        perm = self._last(rank) if last else tuple(range(rank))
         operands = [self._aligned(name, rank, perm) for name in node.inputs]
         target = self.new(out.dtype, [out.shape[a] for a in perm])
-        self.add(kind, (operands[order[0]], operands[order[1]]), (target,), params)
+        self.add(kind, (operands[order[0]], operands[order[1]]), (target,), params, arrays)
         self.define(node.outputs[0], target, perm)
 
     def _aligned(self, name: str, rank: int, perm: Perm) -> int:
@@ -240,6 +247,14 @@ class Lowering:
             raise BadQuantization(
                 f"{node.where()}: its scales combine to a factor outside the range of float32. Requantize the model."
             )
+
+    def refuse(self, node: Node, reason: str) -> NoReturn:
+        """The profile has no rule for the operator.
+
+        Raises:
+            UnsupportedOperator: always.
+        """
+        raise UnsupportedOperator(f"{node.where()}: the numerics profile '{self.numerics.name}' {reason}.")
 
     def same_dtype(self, node: Node) -> None:
         """Operand and output must have one dtype."""

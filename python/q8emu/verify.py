@@ -10,18 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from q8emu.backends import BACKENDS, OracleSession, backend
-from q8emu.canonical.builder import INTERNAL
 from q8emu.compare import Comparison
 from q8emu.emulator import Batch, Emulator, Options
 from q8emu.errors import BackendUnavailable
 from q8emu.fingerprint import fingerprint
+from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
 from q8emu.program import Port
 from q8emu.report import Report
 from q8emu.result import OracleResult, no_verdict
 from q8emu.trace import Trace
 
-ORACLES = ("ort", "ort-default", "ort-unfused", "onnx-reference")
 SLOW_ORACLES = ("onnx-reference",)
 DEFAULT_SAMPLES, DEFAULT_SEED = 8, 0
 DEFAULT_BYTES = 64 * 2**20  # fewer samples where 8 would be larger
@@ -48,10 +47,11 @@ def verify(
     """Emulate a model and compare it with oracles.
 
     Args:
-        model: path of an .onnx file; without it the packaged ResNet8.
+        model: path of an .onnx or .tflite file; without it the packaged ResNet8.
         inputs: arrays by input name; without them the packaged input, or 8 random ones with seed 0 for another model.
         numerics: name of the profile.
-        against: names of oracles, all of which decide; without it all are asked and the profile's own decides.
+        against: names of oracles, all of which decide; without it all that run such a file are asked, and the
+            profile's own decides.
         kernels: "auto", "reference", "spec" or the name of an ISA.
         threads: of the emulator; 0 is one per core.
         batch: inputs per run where the file leaves the batch open.
@@ -110,7 +110,9 @@ def compare(
     progress: Progress | None = None,
 ) -> Report:
     """Compare an opened model with oracles; the arguments are those of `verify`."""
-    names = tuple(dict.fromkeys(against)) if against is not None else ORACLES
+    own = emulator.numerics.oracle
+    fitting = sorted((n for n, b in BACKENDS.items() if b.format == emulator.format), key=SLOW_ORACLES.__contains__)
+    names = tuple(dict.fromkeys(against if against is not None else [own, *fitting]))
     for name in names:
         backend(name)
     has_slow = bool(set(names) & set(SLOW_ORACLES))
@@ -130,7 +132,7 @@ def compare(
         open_batch=emulator.is_symbolic,
         batch=first_batch,
         oracles=duel.results(),
-        deciding=names if against is not None else (emulator.numerics.oracle,),
+        deciding=names if against is not None else (own,),
         host_nodes=emulator.host_nodes,
         notes=tuple(dict.fromkeys((*emulator.graph.notes, *emulator.program.notes))),
     )
@@ -143,7 +145,11 @@ class _Duel:
         self._emulator, self._names, self._threads = emulator, names, threads
         self._sessions: dict[str, OracleSession] = {}
         self._comparisons: dict[str, Comparison] = {}
-        self._out: dict[str, str] = {}
+        self._out: dict[str, str] = {
+            name: f"oracle '{name}' runs {BACKENDS[name].format} files; this is a {emulator.format} file"
+            for name in names
+            if BACKENDS[name].format != emulator.format
+        }
 
     def compare(self, part: Batch, names: Sequence[str]) -> None:
         """One batch against some of the oracles."""

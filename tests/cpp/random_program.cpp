@@ -11,11 +11,29 @@
 namespace q8 {
 namespace {
 
+// The fields of a requantization of accumulators of this magnitude.
+void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
+  const int64_t rule = b.between(0, 4);
+  if (rule > 0) b.set("requantize", rule);  // absent: rule 0
+  if (rule == 0) {
+    b.scale_array("scale_bits", 1.0f / magnitude, lengths);
+  } else if (rule == 4) {
+    std::vector<int64_t> bits;
+    for (int64_t i = 0; i < lengths; ++i) bits.push_back(std::bit_cast<int64_t>(double{b.scale(1.0f / magnitude)}));
+    b.array("scale64_bits", DType::s64, bits, {lengths});
+  } else {
+    b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
+    b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
+    if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
+  }
+  b.set_range(dtype);
+}
+
 // The dtype of y, after its fields have been set.
 DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales) {
   const DType dtype = b.chance(60) ? b.quantized() : b.chance(50) ? DType::s32 : DType::f32;
-  if (dtype != DType::s32) b.scale_array("scale_bits", 1.0f / magnitude, scales);
-  if (is_quantized(dtype)) b.set_range(dtype);
+  if (dtype == DType::f32) b.scale_array("scale_bits", 1.0f / magnitude, scales);
+  if (is_quantized(dtype)) requantization(b, dtype, magnitude, scales);
   return dtype;
 }
 
@@ -110,6 +128,22 @@ void add_fma(ProgramBuilder& b) {
   b.set_bounds(dtype);
 }
 
+void add_rescaled(ProgramBuilder& b) {
+  const DType a_dtype = b.quantized(), b_dtype = b.quantized(), y_dtype = b.quantized();
+  b.output(y_dtype, operands(b, a_dtype, b_dtype));
+  b.int32_array("a_rescaled", INT32_MIN, INT32_MAX, {256});
+  b.int32_array("b_rescaled", INT32_MIN, INT32_MAX, {256});
+  requantization(b, y_dtype, 1e7f, 1, false);
+}
+
+void mul(ProgramBuilder& b) {
+  const DType a_dtype = b.quantized(), b_dtype = b.quantized(), y_dtype = b.quantized();
+  b.output(y_dtype, operands(b, a_dtype, b_dtype));
+  b.set("a_zero_point", b.zero_point(a_dtype));
+  b.set("b_zero_point", b.zero_point(b_dtype));
+  requantization(b, y_dtype, 100.0f, 1, false);
+}
+
 void mul_ratio(ProgramBuilder& b) {
   const DType a_dtype = b.quantized(), b_dtype = b.quantized(), y_dtype = b.quantized();
   b.output(y_dtype, operands(b, a_dtype, b_dtype));
@@ -148,6 +182,12 @@ void average_pool(ProgramBuilder& b) {
   b.set_range(dtype);
 }
 
+void average_pool_raw(ProgramBuilder& b) {
+  const DType dtype = b.quantized();
+  pool(b, dtype, false);
+  b.set_bounds(dtype);
+}
+
 void max_pool(ProgramBuilder& b) { pool(b, b.quantized(), false); }
 
 void mean(ProgramBuilder& b) {
@@ -156,8 +196,7 @@ void mean(ProgramBuilder& b) {
   b.input(x_dtype, {a, r, columns});
   b.output(y_dtype, {a, columns});
   b.set("x_zero_point", b.zero_point(x_dtype));
-  b.scale_array("scale_bits", 0.02f, 1);
-  b.set_range(y_dtype);
+  requantization(b, y_dtype, 50.0f, 1);
 }
 
 void float_mean(ProgramBuilder& b) {
@@ -194,8 +233,32 @@ void softmax(ProgramBuilder& b) {
   b.set_range(y_dtype);
 }
 
+void softmax_fixed(ProgramBuilder& b) {
+  const DType y_dtype = b.quantized();
+  const Shape shape{b.between(1, 3), b.pick({1, 2, 50, 4095}), b.between(1, 3)};
+  b.input(b.quantized(), shape);
+  b.output(y_dtype, shape);
+  std::vector<int32_t> table;
+  for (int i = 0; i < 255; ++i) table.push_back(static_cast<int32_t>(b.between(0, b.chance(50) ? INT32_MAX : 9)));
+  table.push_back(static_cast<int32_t>(b.between(1 << 30, INT32_MAX)));
+  b.array("table", DType::s32, table, {256});
+  b.set_bounds(y_dtype);
+}
+
+void softmax_reciprocal(ProgramBuilder& b) {
+  const DType y_dtype = b.quantized();
+  const Shape shape{b.between(1, 3), b.pick({1, 2, 50}), b.between(1, 3)};
+  b.input(b.quantized(), shape);
+  b.output(y_dtype, shape);
+  std::vector<uint32_t> table;
+  for (int i = 0; i < 256; ++i) table.push_back(std::bit_cast<uint32_t>(std::exp(static_cast<float>(i - 255) * 0.1f)));
+  b.array("table", DType::u32, table, {256});
+  b.set_bounds(y_dtype);
+}
+
 void quantize(ProgramBuilder& b) {
   const DType y_dtype = b.quantized();
+  if (b.chance(50)) b.set("rounding", b.between(0, 3));
   const Shape shape{b.between(1, 3), b.pick({1, 3, 16}), b.pick({1, 5})};
   const int64_t parameters = b.chance(50) ? 1 : shape[1];
   b.input(DType::f32, shape);
@@ -213,6 +276,7 @@ void dequantize(ProgramBuilder& b) {
   b.output(DType::f32, shape);
   b.scale_array("scale_bits", 0.05f, parameters);
   b.int32_array("zero_point", INT32_MIN, INT32_MAX, {parameters});
+  if (is_quantized(x_dtype) && b.chance(50)) b.set("affine", b.between(0, 1));
 }
 
 void dynamic_quantize(ProgramBuilder& b) {

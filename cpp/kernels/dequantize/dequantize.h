@@ -2,6 +2,7 @@
 // The family dequantize: quantized values or accumulators become real ones.
 //
 //   y = f32(f32(x - zero_point) * scale), the difference wraps in int32
+//   is_affine: y = f32(f32(x * scale) + f32(-zero_point * scale)), for zero points that binary32 holds
 //
 // Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
 //          scale and zero point for each.
@@ -25,6 +26,7 @@ struct DequantizeArgs {
   const float* scale;
   const int32_t* zero_point;  // nullptr: 0
   int64_t parameter_step;     // 0 or 1
+  bool is_affine;
 };
 
 using DequantizeKernel = Kernel<DequantizeArgs>;

@@ -13,7 +13,12 @@ void run(const DequantizeArgs& args) {
   const X* x = static_cast<const X*>(args.x);
   for (int64_t i = 0; i < args.count; ++i) {
     const int64_t zero_point = args.zero_point == nullptr ? 0 : args.zero_point[i * args.parameter_step];
-    args.y[i] = static_cast<float>(wrap(x[i] - zero_point)) * args.scale[i * args.parameter_step];
+    const float scale = args.scale[i * args.parameter_step];
+    if (args.is_affine) {
+      args.y[i] = static_cast<float>(x[i]) * scale + static_cast<float>(-zero_point) * scale;
+    } else {
+      args.y[i] = static_cast<float>(wrap(x[i] - zero_point)) * scale;
+    }
   }
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The family quantize: real values become quantized ones.
 //
-//   v = f32(x / scale), NaN to the least value;  y = clamp(half_even(v saturated to [dmin - zp, dmax - zp]) + zp,
-//   qmin, qmax)
+//   v = x over scale, NaN to the least value;  y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin,
+//   qmax) half_even, half_away: v = f32(x / scale), ties to even or away from zero half_even_reciprocal: v = f32(x *
+//   f32(1 / scale));  half_away_float64: v = f64(x / scale)
 //
 // Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
 //          scale and zero point for each.
@@ -18,6 +19,9 @@
 
 namespace q8 {
 
+// The values are those of the parameter `rounding` in docs/steps.md.
+enum class QuantizeRule : int32_t { half_even = 0, half_away = 1, half_even_reciprocal = 2, half_away_float64 = 3 };
+
 struct QuantizeArgs {
   const float* x;
   void* y;
@@ -26,6 +30,7 @@ struct QuantizeArgs {
   const int32_t* zero_point;
   int64_t parameter_step;  // 0 or 1
   QuantizedRange range;    // its zero_point is not used
+  QuantizeRule rule;
 };
 
 using QuantizeKernel = Kernel<QuantizeArgs>;

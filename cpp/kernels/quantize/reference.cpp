@@ -7,6 +7,19 @@
 namespace q8 {
 namespace {
 
+int32_t quantized(float x, float scale, QuantizeRule rule, const QuantizedRange& range) {
+  switch (rule) {
+    case QuantizeRule::half_even:
+      return quantize_outside(x / scale, range);
+    case QuantizeRule::half_away:
+      return quantize_outside_away(x / scale, range);
+    case QuantizeRule::half_even_reciprocal:
+      return quantize_outside(x * (1.0f / scale), range);
+    default:
+      return quantize_outside_away(static_cast<double>(x) / static_cast<double>(scale), range);
+  }
+}
+
 #define Q8_KERNEL(symbol, isa) {isa, #symbol, symbol},
 constexpr QuantizeKernel table[] = {
 #include "kernels/quantize/kernels.inc"
@@ -22,7 +35,7 @@ void quantize_reference(const QuantizeArgs& args) {
     QuantizedRange range = args.range;
     for (int64_t i = 0; i < args.count; ++i) {
       range.zero_point = args.zero_point[i * args.parameter_step];
-      y[i] = static_cast<Y>(quantize_outside(args.x[i] / args.scale[i * args.parameter_step], range));
+      y[i] = static_cast<Y>(quantized(args.x[i], args.scale[i * args.parameter_step], args.rule, range));
     }
   });
 }

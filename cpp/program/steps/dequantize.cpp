@@ -14,8 +14,11 @@ class Dequantize final : public LoadedStep {
       : x_(check(reader)),
         scale_(reader.positive_f32_array("scale_bits", {1, x_.shape[1]})),
         zero_point_(reader.int32_array("zero_point", {static_cast<int64_t>(scale_.size())})),
+        is_affine_(reader.has("affine") && reader.flag("affine")),
         runs_(x_.shape, static_cast<int64_t>(scale_.size())),
         kernel_(dequantize_kernel(options.isa)) {
+    reader.require(!is_affine_ || is_quantized(x_.dtype), "affine 1 is for int8 and uint8, found ",
+                   dtype_name(x_.dtype));
     reader.finish();
   }
 
@@ -32,7 +35,8 @@ class Dequantize final : public LoadedStep {
                    .count = run.count,
                    .scale = scale_.data() + run.parameter,
                    .zero_point = zero_point_.data() + run.parameter,
-                   .parameter_step = runs_.parameter_step()});
+                   .parameter_step = runs_.parameter_step(),
+                   .is_affine = is_affine_});
     }
   }
 
@@ -50,6 +54,7 @@ class Dequantize final : public LoadedStep {
   Buffer x_;
   std::vector<float> scale_;
   std::vector<int32_t> zero_point_;
+  bool is_affine_;
   ChannelRuns runs_;
   const DequantizeKernel& kernel_;
 };

@@ -42,7 +42,8 @@ class DynamicQuantize final : public LoadedStep {
                    .scale = output<float>(1),
                    .zero_point = &zero_point,
                    .parameter_step = 0,
-                   .range = whole_range});
+                   .range = whole_range,
+                   .rule = QuantizeRule::half_even});
     });
   }
 

@@ -8,12 +8,11 @@
 
 namespace q8 {
 
-OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> scale_lengths,
-                         int64_t channels, Isa isa)
-    : dtype_(y.dtype), channels_(channels), requantize_(requantize_kernel(isa)), dequantize_(dequantize_kernel(isa)) {
-  if (dtype_ == DType::s32) return;
-  scale_ = reader.positive_f32_array("scale_bits", scale_lengths);
-  if (is_quantized(dtype_)) range_ = reader.range(dtype_);
+OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths, int64_t channels,
+                         Isa isa)
+    : dtype_(y.dtype), channels_(channels), dequantize_(dequantize_kernel(isa)) {
+  if (is_quantized(dtype_)) requantization_.emplace(reader, dtype_, lengths, Requantization::Rows::channels, isa);
+  if (dtype_ == DType::f32) scale_ = reader.positive_f32_array("scale_bits", lengths);
 }
 
 size_t OutputStage::scratch_bytes(int64_t rows, int64_t columns) {
@@ -31,20 +30,18 @@ AccumulatorTile OutputStage::tile(int64_t row, int64_t column, int64_t columns, 
 void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows, int64_t column, int64_t columns,
                          void* y) const {
   const int64_t position = row * channels_ + column;
-  const int64_t scale_step = scale_.size() > 1 ? 1 : 0;
-  const float* scale = scale_.data() + column * scale_step;
-  if (is_quantized(dtype_)) {
-    requantize_.run({.acc = tile.acc,
-                     .acc_stride = tile.stride,
-                     .rows = rows,
-                     .channels = columns,
-                     .scale = scale,
-                     .scale_stride = scale_step,
-                     .range = range_,
-                     .y = static_cast<uint8_t*>(y) + position,
-                     .y_stride = channels_});
+  if (requantization_) {
+    requantization_->run({.acc = tile.acc,
+                          .acc_stride = tile.stride,
+                          .y = static_cast<uint8_t*>(y) + position,
+                          .y_stride = channels_,
+                          .rows = rows,
+                          .channel = column,
+                          .channels = columns});
     return;
   }
+  const int64_t scale_step = scale_.size() > 1 ? 1 : 0;
+  const float* scale = scale_.data() + column * scale_step;
   for (int64_t r = 0; r < rows; ++r) {
     const int32_t* acc = tile.acc + r * tile.stride;
     if (dtype_ == DType::f32) {
@@ -54,7 +51,8 @@ void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows,
                        .count = columns,
                        .scale = scale,
                        .zero_point = nullptr,
-                       .parameter_step = scale_step});
+                       .parameter_step = scale_step,
+                       .is_affine = false});
     } else if (int32_t* to = static_cast<int32_t*>(y) + position + r * channels_; to != acc) {
       std::memcpy(to, acc, static_cast<size_t>(columns) * sizeof(int32_t));
     }
@@ -62,7 +60,7 @@ void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows,
 }
 
 std::string OutputStage::kernels() const {
-  if (is_quantized(dtype_)) return text(" + ", requantize_.symbol);
+  if (is_quantized(dtype_)) return text(" + ", requantization_->kernel());
   return dtype_ == DType::f32 ? text(" + ", dequantize_.symbol) : "";
 }
 

@@ -5,12 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "kernels/dequantize/dequantize.h"
-#include "kernels/requantize/requantize.h"
 #include "program/step_reader.h"
+#include "program/steps/requantization.h"
 
 namespace q8 {
 
@@ -23,8 +24,7 @@ struct AccumulatorTile {
 class OutputStage {
  public:
   // Reads the fields of the output stage that the dtype of y asks for. y is seen as a matrix with `channels` columns.
-  OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> scale_lengths, int64_t channels,
-              Isa isa);
+  OutputStage(StepReader& reader, const Buffer& y, std::initializer_list<int64_t> lengths, int64_t channels, Isa isa);
 
   static size_t scratch_bytes(int64_t rows, int64_t columns);
 
@@ -41,9 +41,8 @@ class OutputStage {
  private:
   DType dtype_;
   int64_t channels_;
-  std::vector<float> scale_;
-  QuantizedRange range_{};
-  const RequantizeKernel& requantize_;
+  std::vector<float> scale_;  // for float32
+  std::optional<Requantization> requantization_;
   const DequantizeKernel& dequantize_;
 };
 

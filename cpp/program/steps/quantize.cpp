@@ -16,6 +16,8 @@ class Quantize final : public LoadedStep {
         zero_point_(
             reader.zero_point_array("zero_point", {static_cast<int64_t>(scale_.size())}, reader.output().dtype)),
         range_(reader.bounds(reader.output().dtype)),
+        rule_(reader.has("rounding") ? static_cast<QuantizeRule>(reader.integer("rounding", 0, 3))
+                                     : QuantizeRule::half_even),
         runs_(reader.input(0).shape, static_cast<int64_t>(scale_.size())),
         kernel_(quantize_kernel(options.isa)) {
     reader.finish();
@@ -33,7 +35,8 @@ class Quantize final : public LoadedStep {
                    .scale = scale_.data() + run.parameter,
                    .zero_point = zero_point_.data() + run.parameter,
                    .parameter_step = runs_.parameter_step(),
-                   .range = range_});
+                   .range = range_,
+                   .rule = rule_});
     }
   }
 
@@ -53,6 +56,7 @@ class Quantize final : public LoadedStep {
   std::vector<float> scale_;
   std::vector<int32_t> zero_point_;
   QuantizedRange range_;
+  QuantizeRule rule_;
   ChannelRuns runs_;
   const QuantizeKernel& kernel_;
 };

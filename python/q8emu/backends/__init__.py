@@ -8,12 +8,16 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from q8emu.backends.base import Backend, OracleSession
+from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
 from q8emu.errors import BadInput
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
     {
+        "litert": LITERT,
+        "litert-ref": LITERT_REF,
+        "litert-xnnpack": LITERT_XNNPACK,
         "onnx-reference": OnnxReference(),
         "ort": ORT,
         "ort-default": ORT_DEFAULT,

@@ -42,6 +42,11 @@ class Backend(Protocol):
         """What it is, in one line."""
         ...
 
+    @property
+    def format(self) -> str:
+        """The model files that it runs: "ONNX" or "TFLite"."""
+        ...
+
     def version(self) -> str:
         """Name and version of the runtime."""
         ...

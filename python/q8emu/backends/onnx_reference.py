@@ -23,6 +23,7 @@ class OnnxReference:
 
     name = "onnx-reference"
     describe = "the reference evaluator of the onnx package"
+    format = "ONNX"
 
     def version(self) -> str:
         """Name and version of the runtime."""

@@ -44,6 +44,7 @@ class OnnxRuntime:
     optimized: bool = True
     config: Mapping[str, str] = field(default_factory=dict)
     precise: bool = False
+    format: str = "ONNX"
 
     def version(self) -> str:
         """Name and version of the runtime."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from q8emu.canonical.bias import BIAS_READINGS
-from q8emu.canonical.builder import INTERNAL, Builder
+from q8emu.canonical.builder import Builder
 from q8emu.canonical.qdq import QDQ_OPERATORS, absorb, dequantize_linear, quantize_linear
 from q8emu.canonical.qoperator import QOPERATORS, integer_operator, qoperator
 from q8emu.errors import BadInput, BadModel, UnsupportedOperator
-from q8emu.graph import Graph, Node
+from q8emu.graph import INTERNAL, Graph, Node
 from q8emu.ops import INTEGER_OPERATORS
 
 
@@ -50,7 +50,7 @@ def canonicalize(graph: Graph, *, bias: str = "auto") -> Graph:
         MappingProxyType(builder.constants),
         graph.opsets,
         graph.notes + tuple(builder.notes),
-        graph.declared,
+        declared=graph.declared,
     )
     if all(node.op == "Host" for node in result.nodes):
         raise UnsupportedOperator(

@@ -11,8 +11,6 @@ import numpy as np
 from q8emu.canonical.params import quant_params
 from q8emu.graph import Graph, Node, QuantParams, TensorInfo
 
-INTERNAL = "q8:"  # prefix of quantized tensors that the file does not name
-
 
 class Builder:
     """Collects canonical nodes; knows which real tensors are dequantized ones."""

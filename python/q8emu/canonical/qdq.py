@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from q8emu.canonical.bias import accumulator_scale, integer_bias, quantized_bias
-from q8emu.canonical.builder import INTERNAL, Builder
+from q8emu.canonical.builder import Builder
 from q8emu.errors import BadQuantization, UnsupportedOperator
-from q8emu.graph import QUANTIZED_DTYPES, Node, QuantParams, TensorInfo
+from q8emu.graph import INTERNAL, QUANTIZED_DTYPES, Node, QuantParams, TensorInfo
 from q8emu.numerics import spec
 from q8emu.ops import OPS
 

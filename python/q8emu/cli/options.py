@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 
     from q8emu.emulator import Emulator
 
-Model = Annotated[Path | None, typer.Argument(help="An .onnx file; without it, the packaged ResNet8.")]
+Model = Annotated[Path | None, typer.Argument(help="An .onnx or .tflite file; without it, the packaged ResNet8.")]
 Inputs = Annotated[
     Path | None, typer.Option("--inputs", help="Inputs from an .npz file, by the model's names.", metavar="FILE")
 ]
 Random = Annotated[int | None, typer.Option("--random", help="N random inputs.", metavar="N")]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of --random.", metavar="S", min=0)]
 Cifar10 = Annotated[
-    int | None, typer.Option("--cifar10", help="The first N CIFAR-10 test images, raw pixels 0..255.", metavar="N")
+    int | None,
+    typer.Option(
+        "--cifar10", help="The first N CIFAR-10 test images, raw pixels 0..255 (int8: pixel - 128).", metavar="N"
+    ),
 ]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of CIFAR-10; by default from Q8EMU_CIFAR10.", metavar="DIR")

@@ -31,8 +31,8 @@ Against = Annotated[
     list[str] | None,
     typer.Option(
         "--against",
-        help="An oracle: ort, ort-default, ort-unfused, onnx-reference. Repeat it, or give a comma list; all that are "
-        "named decide. Without it all four are asked and the profile's own decides.",
+        help="An oracle: ort, ort-default, ort-unfused, onnx-reference, litert-ref. Repeat it, or give a comma list; "
+        "all that are named decide. Without it all that run such a file are asked, and the profile's own decides.",
         metavar="NAME",
     ),
 ]

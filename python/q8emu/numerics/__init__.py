@@ -6,9 +6,9 @@ from __future__ import annotations
 import difflib
 
 from q8emu.errors import BadInput
-from q8emu.numerics.profiles import ORT, Numerics
+from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, Numerics
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT,)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF)}
 
 
 def profile(name: str) -> Numerics:

@@ -34,6 +34,61 @@ def half_even(value: int, shift: int) -> int:
     return floor + (rest > half or (rest == half and floor & 1))
 
 
+def half_up(value: int, shift: int) -> int:
+    """value / 2^shift to the nearest integer, ties toward +infinity.
+
+    Args:
+        value: any integer.
+        shift: total right shift, 0 or more, here and below.
+
+    Example:
+        >>> [half_up(v, 1) for v in (-3, -1, 1, 3)]
+        [-1, 0, 1, 2]
+    """
+    return (value + (1 << shift >> 1)) >> shift
+
+
+def half_away(value: int, shift: int) -> int:
+    """value / 2^shift to the nearest integer, ties away from zero.
+
+    Example:
+        >>> [half_away(v, 1) for v in (-3, -1, 1, 3)]
+        [-2, -1, 1, 2]
+    """
+    magnitude = half_up(abs(value), shift)
+    return -magnitude if value < 0 else magnitude
+
+
+def floor(value: int, shift: int) -> int:
+    """value / 2^shift toward -infinity: the arithmetic shift.
+
+    Example:
+        >>> [floor(v, 1) for v in (-3, -1, 1, 3)]
+        [-2, -1, 0, 1]
+    """
+    return value >> shift
+
+
+def toward_zero(value: int, shift: int) -> int:
+    """value / 2^shift without its fraction.
+
+    Example:
+        >>> [toward_zero(v, 1) for v in (-3, -1, 1, 3)]
+        [-1, 0, 0, 1]
+    """
+    return -(-value >> shift) if value < 0 else value >> shift
+
+
+def to_odd(value: int, shift: int) -> int:
+    """value / 2^shift toward -infinity; where that is inexact, the last bit is set.
+
+    Example:
+        >>> [to_odd(v, 2) for v in (-4, -3, 0, 1, 5)]
+        [-1, -1, 0, 1, 1]
+    """
+    return (value >> shift) | int(value & ((1 << shift) - 1) != 0)
+
+
 def wrap32(value: int) -> int:
     """Value modulo 2^32 in two's complement.
 
@@ -155,16 +210,22 @@ def limits(dtype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str) -> np.ndarray:
+QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64")
+"""What the values of the step parameter `rounding` mean."""
+
+
+def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, rounding: str = "half_even") -> np.ndarray:
     """Turn real values into quantized ones.
 
-    v = f32(x / scale), NaN to the least value;  y = rne(clamp(v, dmin - zp, dmax - zp)) + zp
+    v = f32(x / scale), NaN to the least value;  y = rounding(clamp(v, dmin - zp, dmax - zp)) + zp
 
     Args:
         x: float32, any shape.
         scale: float32, broadcasts against x.
         zero_point: int32, broadcasts against x.
         dtype: int8 or uint8.
+        rounding: half_even; half_away; half_even_reciprocal: v = f32(x * f32(1 / scale)), ties to even;
+            half_away_float64: v = f64(x / scale), ties away from zero.
 
     Source: ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
 
@@ -174,10 +235,29 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str) -> np
     """
     low, high = limits(dtype)
     bottom, top = (np.float32(low) - np.float32(zero_point)), (np.float32(high) - np.float32(zero_point))
+    v: np.ndarray
     with np.errstate(over="ignore", invalid="ignore"):
-        v = (x / np.float32(scale)).astype(np.float32)
+        if rounding == "half_even_reciprocal":
+            v = (x * (np.float32(1) / np.float32(scale))).astype(np.float32)
+        elif rounding == "half_away_float64":
+            v = x.astype(np.float64) / np.float64(scale)
+        else:
+            v = (x / np.float32(scale)).astype(np.float32)
     v = np.where(np.isnan(v), bottom, np.minimum(np.maximum(v, bottom), top))
-    return (np.rint(v).astype(np.int32) + np.int32(zero_point)).astype(dtype)
+    nearest = half_away_real(v) if rounding.startswith("half_away") else np.rint(v).astype(np.int64)
+    return (nearest + np.int64(zero_point)).astype(dtype)
+
+
+def half_away_real(v: np.ndarray) -> np.ndarray:
+    """Real values, of magnitude 2^30 or less, to the nearest int64, ties away from zero.
+
+    Example:
+        >>> half_away_real(np.float32([-1.5, -0.5, 0.49999997, 2.5]))
+        array([-2, -1,  0,  3])
+    """
+    whole = np.floor(np.abs(v))
+    signed: np.ndarray = np.copysign(whole + (np.abs(v) - whole >= 0.5), v)  # the difference is exact
+    return signed.astype(np.int64)
 
 
 def dequantize(x: np.ndarray, scale: Values, zero_point: Values) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Unary functions in float32, operation by operation as ONNX Runtime's x86-64 kernels compute them.
+"""Unary functions in float32, operation by operation as ONNX Runtime's x86-64 kernels compute them, and as LiteRT does.
 
 An int8 operator with one operand is a table of 256 entries: Q(f(DQ(x))). These are the f; each takes and returns
 float32 arrays and rounds after every operation unless it says fma.
@@ -8,6 +8,9 @@ Source: microsoft/onnxruntime core/mlas/lib/{logistic,tanh}.cpp, core/providers/
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -92,3 +95,28 @@ def relu(x: np.ndarray) -> np.ndarray:
 def clip(x: np.ndarray, low: float, high: float) -> np.ndarray:
     """min(max(x, low), high)."""
     return np.asarray(np.minimum(np.maximum(x, F32(low)), F32(high)), F32)
+
+
+def _each(function: Callable[[float], float], x: np.ndarray) -> np.ndarray:
+    """A function in binary64, rounded to float32: the correctly rounded one but for a chance of about 2^-29."""
+    values = [function(float(v)) for v in x.reshape(-1)]
+    return np.array(values, np.float64).astype(F32).reshape(x.shape)
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < LARGEST_EXPONENT else math.inf
+
+
+LARGEST_EXPONENT = 700.0
+
+
+def tflite_logistic(x: np.ndarray) -> np.ndarray:
+    """f32(1 / f32(1 + f32(exp(-x)))), as LiteRT fills its tables."""
+    with np.errstate(over="ignore", divide="ignore"):
+        denominator: np.ndarray = F32(1) + _each(_exp, -x)
+        return (F32(1) / denominator).astype(F32)
+
+
+def tflite_tanh(x: np.ndarray) -> np.ndarray:
+    """f32(tanh(x)), as LiteRT fills its tables."""
+    return _each(math.tanh, x)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Add (QDQ, QLinearAdd): two quantized tensors, broadcast.
 
-Where the operands and the output have one dtype and the activation changes nothing, the profile's Add rule; else the
-float32 operation between dequantize and quantize, which is what ONNX Runtime runs then.
+Rule "fma": where the operands and the output have one dtype and the activation changes nothing, two fused
+multiply-adds; else the float32 operation between dequantize and quantize, which is what ONNX Runtime runs then.
+Rule "left_shift": see `binary`.
 
 Source: microsoft/onnxruntime core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp; the constant is contracted to one fused
 multiply-add in the released binaries.
@@ -18,7 +19,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
-from q8emu.ops.binary import is_fused, lower_float
+from q8emu.ops.binary import is_fused, lower_float, lower_left_shift
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -27,7 +28,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One add_fma, or one float_binary."""
+    """One add_fma, one float_binary, or one add_rescaled."""
+    if low.numerics.add == "left_shift":
+        return lower_left_shift(node, low, 1)
     if not is_fused(node):
         return lower_float(node, low, 0)
     order = (0, 1)

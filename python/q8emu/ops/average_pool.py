@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""AveragePool (QDQ, QLinearAveragePool): mean of the dequantized values under each window.
+"""AveragePool (QDQ, QLinearAveragePool): mean of the values under each window.
 
-Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc: a float32 sum tap by tap, the zero point
-inside the rounding; a window that is the whole image, unpadded, is a GlobalAveragePool there.
+Rule "raw_half_away" divides the sum of the quantized values as they are; operand and output share their parameters.
+Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h.
+
+Rule "dequantized_sum" adds float32 values tap by tap, the zero point inside the rounding; a window that is the whole
+image, unpadded, is a GlobalAveragePool there.
+Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc.
 """
 
 from __future__ import annotations
@@ -24,11 +28,13 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One average_pool, or the global one."""
-    image = low.graph.tensors[node.inputs[0]].shape[2:]
+    """One average_pool_raw; or one average_pool, or the global one."""
+    if low.numerics.average_pool == "raw_half_away":
+        return _lower_raw(node, low)
+    shape = low.graph.tensors[node.inputs[0]].shape
+    image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
     if node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"]):
-        global_average_pool.lower(node, low)
-        return
+        return global_average_pool.lower(node, low)
     x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
     low.same_dtype(node)
     params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads", "count_include_pad")} | {
@@ -39,4 +45,17 @@ def lower(node: Node, low: Lowering) -> None:
     }
     out = low.new_channels_last(node.outputs[0])
     low.add("average_pool", (x,), (out,), params | clamp_params(node.attrs["clamp"]))
+    low.define_channels_last(node.outputs[0], out)
+    return None
+
+
+def _lower_raw(node: Node, low: Lowering) -> None:
+    x, y = quant(node, 0), out_quant(node)
+    if x != y:
+        low.refuse(node, f"divides the quantized values as they are: the output must have the input's parameters, {x}")
+    if node.attrs["count_include_pad"] and any(node.attrs["pads"]):
+        low.refuse(node, "counts the taps inside the image only; found count_include_pad 1")
+    params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")} | clamp_params(node.attrs["clamp"])
+    source, out = low.channels_last(node.inputs[0]), low.new_channels_last(node.outputs[0])
+    low.add("average_pool_raw", (source,), (out,), params)
     low.define_channels_last(node.outputs[0], out)

@@ -19,7 +19,8 @@ import numpy as np
 
 from q8emu.errors import UnsupportedOperator
 from q8emu.graph import Graph, Node, QuantParams
-from q8emu.lowering import Lowering, table
+from q8emu.lowering import Lowering
+from q8emu.tables import integer_table, table
 
 Attributes = Mapping[str, Any]
 Constant = Callable[[str], "np.ndarray | None"]
@@ -83,9 +84,20 @@ def scale_bits(values: np.ndarray | np.floating) -> np.ndarray:
 
 
 def lower_unary(node: Node, low: Lowering, function: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Lower an operator with one quantized operand to a table."""
+    """Lower an operator with one quantized operand to a table, in float32.
+
+    Raises:
+        UnsupportedOperator: the profile has integer rules, and none for this operator.
+    """
+    if low.numerics.unary != "float":
+        low.refuse(node, "has no rule for this operator; use another profile, or keep the operator in float")
     values = table(function, quant(node, 0), out_quant(node), node.attrs["clamp"])
     low.unary(node, values)
+
+
+def lower_integer_unary(node: Node, low: Lowering, function: Callable[[int], int]) -> None:
+    """Lower an operator with one quantized operand to a table of function(x - x_zero_point)."""
+    low.unary(node, integer_table(function, quant(node, 0), out_quant(node), node.attrs["clamp"]))
 
 
 def require(condition: bool, node: Node, reason: str) -> None:

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What Add, Sub and Mul share: when the integer rule applies, and the float32 operation otherwise."""
+"""What Add, Sub and Mul share: when the integer rule applies, and the float32 operation otherwise.
+
+The Add rule "left_shift": with t = 2 max(a_scale, b_scale), A = (a - a_zero_point) 2^20 rescaled by a_scale / t, B
+likewise, y = requantize(A + B) by t / (2^20 y_scale). Source: google-ai-edge/LiteRT tflite/kernels/add.cc, sub.cc.
+"""
 
 from __future__ import annotations
 
-from q8emu.graph import Node
+import numpy as np
+
+from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
-from q8emu.numerics import spec
+from q8emu.numerics import multiplier, spec
 from q8emu.ops.base import clamp_params, out_quant, quant
+from q8emu.ops.output_stage import by_multiplier
+
+LEFT_SHIFT = 20
 
 
 def is_fused(node: Node) -> bool:
@@ -22,3 +31,25 @@ def lower_float(node: Node, low: Lowering, operator: int) -> None:
         params[f"{side}_zero_point"] = q.zero_point[0]
         params[f"{side}_scale_bits"] = spec.f32_bits(q.scale[0])
     low.binary(node, "float_binary", (0, 1), params)
+
+
+def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
+    """One add_rescaled; sign -1 subtracts the second operand."""
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
+    arrays = {
+        "a_rescaled": _rescaled_operand(low, a, twice),
+        "b_rescaled": sign * _rescaled_operand(low, b, twice),
+    }
+    factor = twice / (2**LEFT_SHIFT * float(y.scale[0]))
+    rule, stage = by_multiplier(node, low, np.array([factor]))
+    params = rule | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    low.binary(node, "add_rescaled", (0, 1), params, arrays | stage)
+
+
+def _rescaled_operand(low: Lowering, operand: QuantParams, twice: float) -> np.ndarray:
+    """int32[256], entry i for the value whose bits read as uint8 are i."""
+    function = multiplier.RULES[low.numerics.rescaling]
+    pair = multiplier.quantize_multiplier(float(operand.scale[0]) / twice)
+    codes = np.arange(256, dtype=np.uint8).view(operand.dtype).tolist()
+    return np.array([function((c - operand.zero_point[0]) << LEFT_SHIFT, *pair) for c in codes], np.int32)

@@ -8,7 +8,8 @@ import numpy as np
 from q8emu.errors import ShapeMismatch
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
-from q8emu.ops.base import Attributes, FileView, clamp_params, quant, ratio, require, scale_bits
+from q8emu.ops.base import Attributes, FileView, quant, require
+from q8emu.ops.output_stage import Role, Stage, output_stage
 from q8emu.ops.window import resolve
 
 
@@ -54,8 +55,9 @@ def lower(node: Node, low: Lowering) -> None:
     if node.input(2):
         arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(-1)
     params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
-    product = np.broadcast_to((x_quant.scales() * w_quant.scales()).astype(np.float32), w.shape[:1])
-    emit(node, low, w, params, arrays, product)
+    role: Role = "depthwise" if node.attrs.get("depthwise") else "grouped" if node.attrs["group"] > 1 else "product"
+    stage = output_stage(node, low, x_quant.scales(), np.broadcast_to(w_quant.scales(), w.shape[:1]), role)
+    emit(node, low, w, params, arrays, stage)
 
 
 def emit(
@@ -64,10 +66,10 @@ def emit(
     w: np.ndarray,
     params: dict[str, int | tuple[int, ...]],
     arrays: dict[str, np.ndarray],
-    product: np.ndarray | None,
+    stage: Stage,
     extra: tuple[int, ...] = (),
 ) -> None:
-    """Append the convolution; `product` is f32(x_scale * w_scale) per channel, None for an int32 output."""
+    """Append the convolution; `stage` is empty for an int32 output."""
     x = low.channels_last(node.inputs[0])
     channels = low.buffers[x].shape[-1]
     weights = np.ascontiguousarray(np.moveaxis(w.reshape(*w.shape[:2], *node.attrs["kernel"]), 1, -1))  # OHWI
@@ -75,22 +77,8 @@ def emit(
     depthwise = weights.shape[-1] == 1 and node.attrs["group"] == channels and channels > 1
     if not depthwise:
         params["group"] = node.attrs["group"]
-    out_params, out_arrays = output_stage(node, low, product)
+    out_params, out_arrays = stage
     y = low.new_channels_last(node.outputs[0])
     inputs = (x, low.constant(weights), *extra)
     low.add("depthwise_conv2d" if depthwise else "conv2d", inputs, (y,), params | out_params, arrays | out_arrays)
     low.define_channels_last(node.outputs[0], y)
-
-
-def output_stage(
-    node: Node, low: Lowering, product: np.ndarray | None
-) -> tuple[dict[str, int | tuple[int, ...]], dict[str, np.ndarray]]:
-    """Parameters and arrays of the output stage: requantize, scale to float32, or none for int32."""
-    if product is None:
-        return {}, {}
-    y = node.out_quant[0]
-    if y is None:
-        return {}, {"scale_bits": scale_bits(product)}
-    scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)
-    low.check_scale(node, scales)
-    return {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}, {"scale_bits": scale_bits(scales)}

@@ -33,4 +33,4 @@ def lower(node: Node, low: Lowering) -> None:
         extra = (low.reshaped(node.inputs[2], (1,)),)
     else:
         params["x_zero_point"] = int(low.graph.constants[node.inputs[2]].reshape(-1)[0]) if node.input(2) else 0
-    conv.emit(node, low, w, params, arrays, None, extra)
+    conv.emit(node, low, w, params, arrays, ({}, {}), extra)

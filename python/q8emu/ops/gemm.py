@@ -8,7 +8,7 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, quant, require
-from q8emu.ops.conv import output_stage
+from q8emu.ops.output_stage import output_stage
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -48,8 +48,8 @@ def lower(node: Node, low: Lowering) -> None:
         "has_a_zero_point_input": 0,
         "has_b_zero_point_input": 0,
     }
-    product = (np.float32(node.attrs["alpha"]) * a_quant.scales()).astype(np.float32) * b_quant.scales()
-    out_params, out_arrays = output_stage(node, low, product.astype(np.float32))
+    a_scale = (np.float32(node.attrs["alpha"]) * a_quant.scales()).astype(np.float32)
+    out_params, out_arrays = output_stage(node, low, a_scale, b_quant.scales(), "fully_connected")
     y = low.new(info.dtype, info.shape)
     low.add("matmul", (a, b), (y,), params | out_params, arrays | out_arrays)
     low.define(node.outputs[0], y)

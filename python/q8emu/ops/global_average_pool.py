@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """GlobalAveragePool (QDQ, QLinearGlobalAveragePool): the sum of x - x_zero_point, requantized.
 
-scale = f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp.
+Under the mean rule "requantize" it is a ReduceMean over the image. Else the scale is
+f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require, scale_bits
+from q8emu.ops.reduce_mean import lower_requantized
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -23,13 +25,18 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mean over [N, H W, C]."""
+    if low.numerics.mean != "float_sum":
+        return lower_requantized(node, low, low.image_axes(node.inputs[0]))
     x, y = quant(node, 0), out_quant(node)
     shape = low.graph.tensors[node.inputs[0]].shape
-    area = prod(shape[2:])
+    area = prod(shape[axis] for axis in low.image_axes(node.inputs[0]))
     factor = ratio(x.scale[0], over=np.float32(y.scale[0]) * np.float32(area))
     low.check_scale(node, np.array([factor]))
-    source = low.copied(low.channels_last(node.inputs[0]), (shape[0], area, shape[1]))
+    image = low.channels_last(node.inputs[0])
+    channels = low.buffers[image].shape[-1]
+    source = low.copied(image, (shape[0], area, channels))
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
-    out = low.new(y.dtype, (shape[0], shape[1]))
+    out = low.new(y.dtype, (shape[0], channels))
     low.add("mean", (source,), (out,), params, {"scale_bits": scale_bits(factor)})
     low.define_reshaped(node.outputs[0], out)
+    return None

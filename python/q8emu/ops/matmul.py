@@ -12,7 +12,7 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, quant, require
-from q8emu.ops.conv import output_stage
+from q8emu.ops.output_stage import Stage, output_stage
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -37,11 +37,10 @@ def lower(node: Node, low: Lowering) -> None:
     """One matmul; a vector operand becomes a matrix of one row or one column."""
     a_quant, b_quant = quant(node, 0), quant(node, 1)
     params: dict[str, int | tuple[int, ...]] = {"a_zero_point": a_quant.zero_point[0]}
-    product = (a_quant.scales() * b_quant.scales()).astype(np.float32)
     arrays = {"b_zero_point": b_quant.zero_points()}
     if node.input(2):
         arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(1, -1)
-    emit(node, low, params, arrays, product)
+    emit(node, low, params, arrays, output_stage(node, low, a_quant.scales(), b_quant.scales()))
 
 
 def emit(
@@ -49,7 +48,7 @@ def emit(
     low: Lowering,
     params: dict[str, int | tuple[int, ...]],
     arrays: dict[str, np.ndarray],
-    product: np.ndarray | None,
+    stage: Stage,
     zero_points: tuple[int, ...] = (),
 ) -> None:
     """Append the product of two tensors of any rank."""
@@ -61,7 +60,7 @@ def emit(
     batch = tuple(max(i, j) if min(i, j) > 0 else 0 for i, j in zip(full_a[:-2], full_b[:-2], strict=True))
     inputs = (low.reshaped(node.inputs[0], full_a), low.reshaped(node.inputs[1], full_b), *zero_points)
     params = {"has_a_zero_point_input": 0, "has_b_zero_point_input": 0, **params}
-    out_params, out_arrays = output_stage(node, low, product)
+    out_params, out_arrays = stage
     info = low.graph.tensors[node.outputs[0]]
     y = low.new(info.dtype, (*batch, full_a[-2], full_b[-1]))
     low.add("matmul", inputs, (y,), params | out_params, arrays | out_arrays)

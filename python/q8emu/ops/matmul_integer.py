@@ -39,4 +39,4 @@ def lower(node: Node, low: Lowering) -> None:
             params["a_zero_point"] = int(value.reshape(-1)[0])
         else:
             arrays["b_zero_point"] = value.reshape(-1).astype(np.int32)
-    matmul.emit(node, low, params, arrays, None, tuple(zero_points))
+    matmul.emit(node, low, params, arrays, ({}, {}), tuple(zero_points))

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mul (QDQ, QLinearMul): v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32, broadcast."""
+"""Mul (QDQ, QLinearMul), broadcast.
+
+Rule "ratio": v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32.
+Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64.
+Source of the second: google-ai-edge/LiteRT tflite/kernels/mul.cc.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
 from q8emu.ops.binary import is_fused, lower_float
+from q8emu.ops.output_stage import by_multiplier
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -18,7 +24,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One mul_ratio, or one float_binary."""
+    """One mul_ratio, one float_binary, or one mul."""
+    if low.numerics.multiply == "requantize":
+        return _lower_requantized(node, low)
     if not is_fused(node):
         return lower_float(node, low, 2)
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
@@ -32,3 +40,16 @@ def lower(node: Node, low: Lowering) -> None:
     }
     low.binary(node, "mul_ratio", (0, 1), params | clamp_params(node.attrs["clamp"]))
     return None
+
+
+def _lower_requantized(node: Node, low: Lowering) -> None:
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    product = float(np.float32(a.scale[0]) * np.float32(b.scale[0]))
+    rule, arrays = by_multiplier(node, low, np.array([product / float(y.scale[0])]))
+    params = rule | {
+        "a_zero_point": a.zero_point[0],
+        "b_zero_point": b.zero_point[0],
+        "y_zero_point": y.zero_point[0],
+        **clamp_params(node.attrs["clamp"]),
+    }
+    low.binary(node, "mul", (0, 1), params, arrays)

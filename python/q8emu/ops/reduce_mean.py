@@ -1,6 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ReduceMean (QDQ): Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
+"""ReduceMean (QDQ): the mean over any axes.
 
+Rule "requantize": the sum of x - x_zero_point, requantized; the multiplier of x_scale / y_scale is divided by
+the count.
+Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
+
+Rule "requantize_by_16": the same, but for the mean over height and width with the axes kept, which LiteRT computes from
+the raw sum with a float32 quotient, whole groups of 16 channels by "ruy_x86" and the others by "double_rounding".
+Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
+
+Rule "float_sum": Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
 ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
 axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or
 more leading rows: blocks of four. Every other pattern: one after another. The result of one image can therefore depend
@@ -13,10 +22,13 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
+
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
+from q8emu.ops.output_stage import multiplied, multiplier_arrays, rule_of
 
 LANES, SEQUENTIAL, BLOCKS = range(3)
 
@@ -43,7 +55,11 @@ def _pattern(rank: int, axes: tuple[int, ...]) -> str:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One transpose that brings the reduced axes last, one float_mean on [kept, reduced]."""
+    """One transpose that brings the reduced axes together, one float_mean on [kept, reduced], or one mean."""
+    if low.numerics.mean == "requantize_by_16" and _is_optimized(node, low):
+        return _lower_by_16(node, low)
+    if low.numerics.mean != "float_sum":
+        return lower_requantized(node, low, node.attrs["axes"])
     shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
     x, y = quant(node, 0), out_quant(node)
     pattern = _pattern(len(shape), axes)
@@ -63,3 +79,51 @@ def lower(node: Node, low: Lowering) -> None:
     out = low.new(y.dtype, folded[:1])
     low.add("float_mean", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_reshaped(node.outputs[0], out)
+    return None
+
+
+def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
+    """One mean on [kept before, reduced, kept after]."""
+    x, y = quant(node, 0), out_quant(node)
+    shape = low.graph.tensors[node.inputs[0]].shape
+    before = tuple(range(min(axes)))
+    after = tuple(a for a in range(len(shape)) if a not in before + axes)
+    outer, count, inner = (prod(shape[a] for a in group) for group in (before, axes, after))
+    source = low.copied(low.value(node.inputs[0], before + axes + after), (outer, count, inner))
+    pair = divided(multiplied(node, float(x.scale[0]) / float(y.scale[0])), count)
+    params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    out = low.new(y.dtype, (outer, inner))
+    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescaling), multiplier_arrays([pair]))
+    low.define_reshaped(node.outputs[0], out)
+
+
+def _is_optimized(node: Node, low: Lowering) -> bool:
+    """Is it the mean of an image over height and width, with both kept as axes of length 1?"""
+    return node.attrs["axes"] == (1, 2) and len(low.graph.tensors[node.outputs[0]].shape) == 4
+
+
+def _lower_by_16(node: Node, low: Lowering) -> None:
+    x, y = quant(node, 0), out_quant(node)
+    n, h, w, c = low.graph.tensors[node.inputs[0]].shape
+    x_scale, y_scale = np.float32(x.scale[0]), np.float32(y.scale[0])
+    zero = np.float32(np.float32(np.float32(x.zero_point[0]) * x_scale) / y_scale)
+    zero = np.float32(zero + np.float32(0.5)) if zero > 0 else np.float32(zero - np.float32(0.5))
+    pair = multiplied(node, float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale))))
+    params = {"x_zero_point": 0, "y_zero_point": y.zero_point[0] - int(zero), **clamp_params(node.attrs["clamp"])}
+    rule = rule_of("ruy_x86") | {"double_rounding_from": c // 16 * 16}
+    out = low.new(y.dtype, (n, c))
+    source = low.reshaped(node.inputs[0], (n, h * w, c))
+    low.add("mean", (source,), (out,), params | rule, multiplier_arrays([pair]))
+    low.define_reshaped(node.outputs[0], out)
+
+
+def divided(pair: tuple[int, int], count: int) -> tuple[int, int]:
+    """(multiplier, total right shift) over a count, with as many bits as the shift leaves room for.
+
+    Example:
+        >>> divided((2**30, 31), 3)
+        (715827882, 32)
+    """
+    multiplier, shift = pair
+    bits = min(count.bit_length() - 1, 32, 62 - shift)
+    return (multiplier << bits) // count, shift + bits

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relu: y = Q(max(x, 0)) of the dequantized x, a table of 256 entries."""
+"""Relu: y = Q(max(x, 0)) of the dequantized x, a table of 256 entries.
+
+Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped. Source of that:
+google-ai-edge/LiteRT tflite/kernels/activations.cc.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, Constant, FileView, lower_unary
+from q8emu.ops.base import Attributes, Constant, FileView, lower_integer_unary, lower_unary, out_quant, quant, ratio
+from q8emu.tables import rescaled
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -16,7 +23,12 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    lower_unary(node, low, unary.relu)
+    if low.numerics.unary == "half_away":
+        y = out_quant(node)
+        function = rescaled(low.numerics.rescaling, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
+        attrs = {"clamp": (max(node.attrs["clamp"][0], y.zero_point[0]), node.attrs["clamp"][1])}
+        return lower_integer_unary(replace(node, attrs=attrs), low, lambda v: function(v) + y.zero_point[0])
+    return lower_unary(node, low, unary.relu)
 
 
 def bounds(node: Node, constant: Constant) -> tuple[float, float]:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sigmoid: y = Q(1 / (1 + exp(-x))) of the dequantized x, a table of 256 entries."""
+"""Sigmoid: y = Q(1 / (1 + exp(-x))) of the dequantized x, a table of 256 entries.
+
+Rule "half_away": half_away(f32(f(DQ(x)) * f32(1 / y_scale))) + y_zero_point with correctly rounded functions. Source of
+that: google-ai-edge/LiteRT tflite/kernels/internal/common.h (LUTPopulate).
+"""
 
 from __future__ import annotations
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, FileView, lower_unary
+from q8emu.ops.base import Attributes, FileView, lower_unary, out_quant, quant
+from q8emu.tables import half_away_table
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -16,4 +21,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    lower_unary(node, low, unary.sigmoid)
+    if low.numerics.unary == "half_away":
+        values = half_away_table(unary.tflite_logistic, quant(node, 0), out_quant(node), node.attrs["clamp"])
+        return low.unary(node, values)
+    return lower_unary(node, low, unary.sigmoid)

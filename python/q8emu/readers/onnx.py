@@ -21,7 +21,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, ValueInfoProto
 from q8emu.errors import BadInput, BadModel, Q8Error, UnsupportedOperator
 from q8emu.graph import Graph, Node, TensorInfo
 from q8emu.readers.onnx_shapes import constant_value, infer_outputs
-from q8emu.readers.onnx_tensors import checked_shape, dtype_name, read_tensor
+from q8emu.readers.onnx_tensors import dtype_name, read_tensor
+from q8emu.readers.shapes import checked_shape
 
 OLDEST_OPSET = 10  # the first with QuantizeLinear
 DEFAULT_DOMAINS = ("", "ai.onnx")

@@ -17,7 +17,8 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from q8emu.errors import ShapeMismatch, UnsupportedOperator
 from q8emu.graph import Node, TensorInfo
-from q8emu.readers.onnx_tensors import checked_shape, dtype_name
+from q8emu.readers.onnx_tensors import dtype_name
+from q8emu.readers.shapes import checked_shape
 
 CORRECT_CEIL_OPSET = 22
 STANDIN_OPSET = 17  # of the standard operators that stand in for com.microsoft ones

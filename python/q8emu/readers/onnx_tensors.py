@@ -3,20 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from q8emu.errors import BadModel, TooLarge, UnsupportedOperator
-
-MAX_ELEMENTS = 2**28
-"""Largest tensor that is read or planned, in elements."""
-
-MAX_DIMENSION = 2**23
-"""Longest axis."""
+from q8emu.errors import BadModel, UnsupportedOperator
+from q8emu.readers.shapes import checked_shape
 
 
 def dtype_name(elem_type: int, where: str) -> str:
@@ -27,18 +21,6 @@ def dtype_name(elem_type: int, where: str) -> str:
     except (KeyError, ValueError, TypeError):
         pass
     raise UnsupportedOperator(f"The model's {where} has element type {elem_type}; expected a numeric tensor.")
-
-
-def checked_shape(shape: Sequence[int], where: str, least: int = 1) -> tuple[int, ...]:
-    """The shape, if every dimension is at least `least` and the number of elements is within the limit."""
-    if any(d < least for d in shape) or len(shape) > 8:
-        raise BadModel(f"The model's {where} has shape {list(shape)}; expected up to 8 dimensions of {least} or more.")
-    if prod(shape) > MAX_ELEMENTS or max(shape, default=0) > MAX_DIMENSION:
-        raise TooLarge(
-            f"The model's {where} has shape {list(shape)}, {prod(shape)} elements; the limit is {MAX_ELEMENTS} "
-            f"elements and {MAX_DIMENSION} along an axis."
-        )
-    return tuple(int(d) for d in shape)
 
 
 def read_tensor(tensor: TensorProto, where: str, folder: Path | None) -> np.ndarray:

@@ -17,7 +17,9 @@ Spec = Callable[[Step, Sequence[np.ndarray], Sequence[Buffer]], list[np.ndarray]
 
 SPECS: Mapping[str, Spec] = {
     "add_fma": elementwise.add_fma,
+    "add_rescaled": elementwise.add_rescaled,
     "average_pool": pools.average_pool,
+    "average_pool_raw": pools.average_pool_raw,
     "concat": movement.concat,
     "conv2d": conv2d.spec,
     "copy": movement.copy,
@@ -31,8 +33,11 @@ SPECS: Mapping[str, Spec] = {
     "matmul": matmul.spec,
     "max_pool": pools.max_pool,
     "mean": pools.mean,
+    "mul": elementwise.mul,
     "mul_ratio": elementwise.mul_ratio,
     "quantize": boundary.quantize,
     "softmax": softmax.spec,
+    "softmax_fixed": softmax.fixed,
+    "softmax_reciprocal": softmax.reciprocal,
     "transpose": movement.transpose,
 }

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from q8emu.numerics import spec
+from q8emu.numerics import multiplier, spec
 from q8emu.program import Buffer, Step
 
 Arrays = list[np.ndarray]
@@ -46,14 +47,39 @@ def output_stage(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     """int32 accumulators [..., C] to what the step writes: requantized, as they are, or scaled to float32."""
     if out.dtype == "int32":
         return acc
-    scale_bits = np.broadcast_to(step.arrays["scale_bits"], acc.shape[-1:])
     if out.dtype == "float32":
+        scale_bits = np.broadcast_to(step.arrays["scale_bits"], acc.shape[-1:])
         with np.errstate(over="ignore"):
             return acc.astype(np.float32) * scale_bits.astype(np.uint32).view(np.float32)
+    return requantized(step, acc, out)
+
+
+def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
+    """int32 accumulators [..., C] to quantized values, by the rule that the step names."""
+    rule = multiplier.REQUANTIZE[integer(step, "requantize") if "requantize" in step.params else 0]
+    zero_point, limits, clamped = integer(step, "y_zero_point"), spec.limits(out.dtype), bounds(step)
     flat, channels = acc.reshape(-1).tolist(), acc.shape[-1]
-    scales, zero_point = scale_bits.tolist(), integer(step, "y_zero_point")
-    limits, clamped = spec.limits(out.dtype), bounds(step)
-    values = [spec.requantize(a, scales[i % channels], zero_point, limits, clamped) for i, a in enumerate(flat)]
+
+    def column(name: str) -> list[int]:
+        found: list[int] = np.broadcast_to(step.arrays[name], (channels,)).tolist()
+        return found
+
+    if rule == "float32":
+        bits = column("scale_bits")
+        values = [spec.requantize(a, bits[i % channels], zero_point, limits, clamped) for i, a in enumerate(flat)]
+    elif rule == "float64":
+        factors = np.array(column("scale64_bits"), np.int64).view(np.float64).tolist()
+        values = [
+            multiplier.requantize_float64(a, factors[i % channels], zero_point, clamped) for i, a in enumerate(flat)
+        ]
+    else:
+        factor, shift = column("multiplier"), column("shift")
+        first = integer(step, "double_rounding_from") if "double_rounding_from" in step.params else channels
+        rules = [rule] * min(first, channels) + ["double_rounding"] * (channels - first)
+        values = [
+            multiplier.requantize(a, rules[c], factor[c], shift[c], zero_point, clamped)
+            for a, c in zip(flat, itertools.cycle(range(channels)), strict=False)
+        ]
     return np.array(values, out.dtype).reshape(acc.shape)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds
+from q8emu.steps.base import Arrays, bounds, integer
 
 
 def _parameters(step: Step) -> tuple[np.ndarray, np.ndarray]:
@@ -20,12 +20,17 @@ def _parameters(step: Step) -> tuple[np.ndarray, np.ndarray]:
 
 def quantize(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
     """y = clamp(quantize(x), qmin, qmax), per tensor or per middle index."""
-    y = numerics.quantize(inputs[0], *_parameters(step), outs[0].dtype)
+    rule = numerics.QUANTIZE[integer(step, "rounding") if "rounding" in step.params else 0]
+    y = numerics.quantize(inputs[0], *_parameters(step), outs[0].dtype, rule)
     return [np.clip(y, *bounds(step)).astype(outs[0].dtype)]
 
 
 def dequantize(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """y = f32(f32(x - zero_point) * scale)."""
+    """y = f32(f32(x - zero_point) * scale), or f32(f32(x * scale) + f32(-zero_point * scale))."""
+    if "affine" in step.params and integer(step, "affine"):
+        scale, zero_point = _parameters(step)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return [inputs[0].astype(np.float32) * scale + -zero_point.astype(np.float32) * scale]
     return [numerics.dequantize(inputs[0], *_parameters(step))]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two quantized tensors to one, element by element with broadcasting: add_fma, mul_ratio, float_binary; and lut."""
+"""Two quantized tensors to one, element by element with broadcasting; and lut."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, integer, real, round_inside
+from q8emu.steps.base import Arrays, bounds, integer, real, requantized, round_inside, wrap32
 
 
 def add_fma(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -30,6 +30,23 @@ def mul_ratio(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) 
     with np.errstate(over="ignore"):
         v = (a * b).astype(np.float32) * real(step, "ratio_bits") + np.float32(integer(step, "y_zero_point"))
     return [round_inside(step, v, outs[0])]
+
+
+def add_rescaled(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """acc = a_rescaled[a] + b_rescaled[b], wraps; requantized."""
+    a, b = (step.arrays[f"{s}_rescaled"].astype(np.int64)[x.view(np.uint8)] for s, x in zip("ab", inputs, strict=True))
+    return [_requantized_elements(step, wrap32(a + b), outs[0])]
+
+
+def mul(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """acc = (a - az)(b - bz), requantized."""
+    a = inputs[0].astype(np.int32) - integer(step, "a_zero_point")
+    b = inputs[1].astype(np.int32) - integer(step, "b_zero_point")
+    return [_requantized_elements(step, a * b, outs[0])]
+
+
+def _requantized_elements(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
+    return requantized(step, acc.reshape(-1, 1), out).reshape(acc.shape)
 
 
 OPERATORS = (np.add, np.subtract, np.multiply)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows and means: average_pool, mean, max_pool, float_mean."""
+"""Windows and means: average_pool, average_pool_raw, mean, max_pool, float_mean."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer
         average = total / _counts(step, x.shape, out.shape)[None, :, :, None]
         v = average / real(step, "y_scale_bits") + np.float32(integer(step, "y_zero_point"))
     return [round_inside(step, v.astype(np.float32), out)]
+
+
+def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """half_away(sum of the taps / their count) of the quantized values as they are."""
+    x, out = inputs[0], outs[0]
+    window = integers(step, "kernel")
+    total = np.zeros(out.shape, np.int64)
+    count = np.zeros(out.shape[1:3], np.int64)
+    for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
+        total += np.where(mask[None, :, :, None], picked.astype(np.int64), 0)
+        count += mask
+    counts = count[None, :, :, None]
+    magnitude = (np.abs(total) + counts // 2) // counts  # half of an odd count is never reached
+    return [np.clip(np.sign(total) * magnitude, *bounds(step)).astype(out.dtype)]
 
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""softmax: a table of 256 exponentials, a sequential float32 sum, one division per element."""
+"""softmax: a table of 256 exponentials, a sequential float32 sum, one division per element; softmax_fixed: int32."""
 
 from __future__ import annotations
 
@@ -7,22 +7,57 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from q8emu.numerics import spec as numerics
+from q8emu.numerics.fixed_point import one_over_one_plus
+from q8emu.numerics.multiplier import doubling_high_mul
 from q8emu.program import Buffer, Step
 from q8emu.steps.base import Arrays, bounds, integer, real, wrap32
 
 
-def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """e = table[255 + x - max x]; v = f32(f32(e * numerator) / sum of e); y = saturate(rne(v) + zero_point)."""
-    x = inputs[0].astype(np.int32)
-    table = step.arrays["table"].astype(np.uint32).view(np.float32)
-    e = table[255 + x - x.max(1, keepdims=True)]
+def _exponentials(step: Step, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The entries of a float32 table along the middle axis, and their sequential float32 sum."""
+    wide = x.astype(np.int32)
+    e = step.arrays["table"].astype(np.uint32).view(np.float32)[255 + wide - wide.max(1, keepdims=True)]
     total = np.zeros_like(e[:, :1])
     with np.errstate(over="ignore", invalid="ignore"):
         for d in range(e.shape[1]):
             total = total + e[:, d : d + 1]
+    return e, total
+
+
+def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """e = table[255 + x - max x]; v = f32(f32(e * numerator) / sum of e); y = saturate(rne(v) + zero_point)."""
+    e, total = _exponentials(step, inputs[0])
+    with np.errstate(over="ignore", invalid="ignore"):
         v = (e * real(step, "numerator_bits")) / total
     fits = np.abs(v) < np.float32(2**31)  # false for infinity and NaN, which convert to the least int32
     q = np.where(fits, np.rint(np.where(fits, v, 0)), -(2.0**31)).astype(np.int64)
     q = wrap32(q + integer(step, "y_zero_point"))
     q = np.minimum(q, 255) & 255 if outs[0].dtype == "uint8" else np.clip(q, -128, 127)
     return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]
+
+
+def reciprocal(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """e = table[255 + x - max x]; v = f32(e * f32(1 / f32(sum of e / 256))); y = half_up(v), from the least value."""
+    e, total = _exponentials(step, inputs[0])
+    with np.errstate(over="ignore"):
+        v = e * (np.float32(1) / (total * np.float32(1 / 256)))
+    q = np.floor(v.astype(np.float64) + 0.5).astype(np.int64) + numerics.limits(outs[0].dtype)[0]
+    return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]
+
+
+def fixed(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """e = table[255 + x - max x] in Q0.31; s = sum of e in Q12.19; y = e / s in 256 steps, from the least value on."""
+    x = inputs[0].astype(np.int32)
+    e = step.arrays["table"][255 + x - x.max(1, keepdims=True)]
+    rows = np.moveaxis(e, 1, -1)
+    quotients = np.array([_divided(row) for row in rows.reshape(-1, rows.shape[-1]).tolist()], np.int64)
+    q = np.moveaxis(quotients.reshape(rows.shape), -1, 1) + numerics.limits(outs[0].dtype)[0]
+    return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]
+
+
+def _divided(row: list[int]) -> list[int]:
+    total = sum(numerics.half_away(e, 12) for e in row)
+    headroom = 32 - total.bit_length()
+    reciprocal = one_over_one_plus((total << headroom) - 2**31)
+    return [numerics.half_away(doubling_high_mul(reciprocal, e), 35 - headroom) for e in row]

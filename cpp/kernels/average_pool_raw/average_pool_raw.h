@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The family average_pool_raw: the mean of a window over the quantized values as they are, by integers only.
+//
+//   s = the sum of x over the taps inside the image, n = their count;
+//   y = clamp(s / n to the nearest integer, ties away from zero, qmin, qmax)
+//
+// Layouts  x[N, H, W, C], y[N, OH, OW, C] of the same dtype.
+// Ranges   no window has a count of 0; s has 64 bits.
+// Aliasing none. scratch holds C sums.
+// Source   google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/kernel.h"
+#include "kernels/window.h"
+#include "numerics/requantize.h"
+
+namespace q8 {
+
+struct AveragePoolRawArgs {
+  const Window* window;
+  const void* x;
+  void* y;
+  int64_t pixel_begin;  // of [N, OH, OW], counted row by row
+  int64_t pixel_count;
+  QuantizedRange range;  // its zero_point is not used
+  int64_t* scratch;
+};
+
+using AveragePoolRawKernel = Kernel<AveragePoolRawArgs>;
+
+#define Q8_KERNEL(symbol, isa) void symbol(const AveragePoolRawArgs& args);
+#include "kernels/average_pool_raw/kernels.inc"
+#undef Q8_KERNEL
+
+const AveragePoolRawKernel& average_pool_raw_kernel(Isa isa);
+
+}  // namespace q8

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An operator with one quantized operand as a table of 256 entries, indexed by the bits of x read as uint8."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from q8emu.graph import QuantParams
+from q8emu.numerics import Numerics, multiplier, spec
+
+Clamp = tuple[int, int]
+
+
+def table(function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp) -> np.ndarray:
+    """Q(function(DQ(x))), clamped."""
+    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
+    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
+    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
+    return clamped
+
+
+def integer_table(function: Callable[[int], int], x: QuantParams, y: QuantParams, clamp: Clamp) -> np.ndarray:
+    """function(x - x_zero_point), clamped."""
+    codes = np.arange(256, dtype=np.uint8).view(x.dtype).tolist()
+    return np.array([spec.clamp(function(c - x.zero_point[0]), *clamp) for c in codes], y.dtype)
+
+
+def half_away_table(
+    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp
+) -> np.ndarray:
+    """half_away(f32(function(DQ(x)) * f32(1 / y_scale))) + y_zero_point, clamped."""
+    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
+    with np.errstate(over="ignore", divide="ignore"):
+        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
+        v = (real * (np.float32(1) / y.scales())).astype(np.float32)
+    q = spec.half_away_real(np.clip(v, np.float32(-(2.0**30)), np.float32(2.0**30))) + y.zero_points()
+    clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
+    return clamped
+
+
+def rescaled(rule: str, factor: float) -> Callable[[int], int]:
+    """The function that multiplies an integer by a factor under a rounding rule of `multiplier`."""
+    pair = multiplier.quantize_multiplier(factor)
+    return lambda value: multiplier.RULES[rule](value, *pair)
+
+
+def requantization_table(
+    numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp, rounding: str = ""
+) -> np.ndarray:
+    """From the parameters of x to those of y, as the profile requantizes values; `rounding` instead of its rule."""
+    if numerics.requantize == "float":
+        return table(lambda v: v, x, y, clamp)
+    if (x.scale, x.zero_point) == (y.scale, y.zero_point):
+        return integer_table(lambda v: v + x.zero_point[0], x, y, clamp)
+    function = rescaled(rounding or numerics.rescaling, float(x.scale[0]) / float(y.scale[0]))
+    return integer_table(lambda v: function(v) + y.zero_point[0], x, y, clamp)
