@@ -95,6 +95,35 @@ def test_products_are_not_saturated_in_pairs(isa: str) -> None:
         assert (run(single, isa, 1).outputs["y0"] == 64 * value * weight).all()
 
 
+TIES = {1: [-63, 1], 2: [-62, 1], 3: [-62, 0]}
+"""What each rule makes of -1000 and 7 by 2^30 / 2^34: the values that tell the three apart."""
+
+
+@pytest.mark.parametrize("rule", TIES)
+def test_the_rule_that_is_asked_for_runs(rule: int, isa: str) -> None:
+    """Per channel and for all, with the last channels under a rule of their own; in a product and in a sum of rows."""
+    m = Maker(0)
+    stage: Dict = {"requantize": rule, "y_zero_point": 0, "qmin": -128, "qmax": 127}
+    columns = 2 * 19
+    bias = np.array([[-1000, 7] * 19], np.int32)
+    params: Dict = {"a_zero_point": 0, "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
+    a, b = np.zeros((1, 1), np.int8), np.zeros((1, columns), np.int8)
+    for length in (1, columns):
+        by = {"multiplier": np.full(length, 2**30, np.int32), "shift": np.full(length, 34, np.int32)}
+        arrays = {"b_zero_point": np.zeros(1, np.int32), "bias": bias, **by}
+        for first in (columns, 0, 16, 18) if rule > 1 else (columns,):
+            tail: Dict = {"double_rounding_from": first} if first < columns else {}
+            single = m.single("matmul", [a, b], [("int8", (1, columns))], params | stage | tail, arrays, (1,))
+            expected = (TIES[rule] * 19)[:first] + (TIES[1] * 19)[first:]
+            for kernels in ("spec", isa):
+                assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == expected
+    x = np.array([[[-125, 7]] + [[-125, 0]] * 7], np.int8)
+    one = {"multiplier": np.array([2**30], np.int32), "shift": np.array([34], np.int32)}
+    single = m.single("mean", [x], [("int8", (1, 2))], stage | {"x_zero_point": 0}, one)
+    for kernels in ("spec", isa):
+        assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == TIES[rule]
+
+
 def test_ties_of_the_raw_mean_go_away_from_zero(isa: str) -> None:
     """Windows of 1 x 2 with the means 1.5 and -1.5."""
     x = np.array([[[[1], [2]], [[-1], [-2]]]], np.int8)
