@@ -71,6 +71,20 @@ def test_requantize_on_all_inputs(pair: tuple[str, str], rng: np.random.Generato
 # Functions of two values
 
 
+@pytest.mark.parametrize("exponent", [20, 22, 24, 25, 30, 100])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", ["QLinearAdd", "QLinearMul"])
+def test_values_beyond_int32(op: str, dtype: str, exponent: int) -> None:
+    """From 2^31 on, the runtime's conversion to int32 gives -2^31 and so the least value, not the greatest."""
+    low, high = limits(dtype)
+    b = One(seed=exponent)
+    operands = []
+    for values in ([low, high, 3, 100], [low, high, 1, 100]):
+        x = b.given(np.array(values * 5, dtype), np.float32(1), 0)
+        operands += [x.name, *b.both(x.scale, x.zero_point, x.dtype)]
+    full(b.contrib(op, operands, (np.float32(2.0**-exponent), 0), dtype))
+
+
 @pytest.mark.parametrize("types", ["uuu", "sss", "uus", "usu", "ssu", "sus"])
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 def test_binary_on_all_pairs(op: str, types: str, rng: np.random.Generator) -> None:

@@ -36,6 +36,12 @@ static inline int32_t quantize_inside(float v, const QuantizedRange& y) {
   return clamp(half_even(saturate(v, low, high)), y.qmin, y.qmax);
 }
 
+// quantize_inside behind a conversion to int32 as x86-64 does it: from 2^31 on, and for a NaN, it gives -2^31, which
+// saturates to the least value.
+static inline int32_t quantize_inside_int32(float v, const QuantizedRange& y) {
+  return v < 2147483648.0f ? quantize_inside(v, y) : y.qmin;
+}
+
 // As quantize_outside for values in the range of the dtype. Beyond, as a conversion to int32 on x86-64 followed by an
 // int32 addition: infinity and NaN become -2^31, the sum wraps; then int8 saturates at both ends, uint8 only above.
 static inline int32_t quantize_wrapping(float v, const QuantizedRange& y) {

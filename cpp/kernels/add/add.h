@@ -2,9 +2,10 @@
 // The family add: two quantized vectors to one, with one rounding per fused multiply-add.
 //
 //   v = fma(a, a_ratio, fma(b, b_ratio, fixed));  y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax)
+//   v >= 2^31 gives qmin: the conversion to int32 of x86-64, which the runtime does first, makes -2^31 of it.
 //
 // The zero points are inside `fixed`. Layouts: a, b, y vectors; a step of 0 repeats one element.
-// Ranges   ratios positive and finite, fixed finite: v is never NaN.
+// Ranges   ratios positive and finite, fixed finite.
 // Aliasing none.
 // Source   ONNX Runtime, core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp.
 #pragma once

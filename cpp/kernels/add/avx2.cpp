@@ -45,7 +45,9 @@ __m128i narrow(__m256i q) {
 __m128i add_8(__m128i a, __m128i b, const Constants& constants) {
   const __m256 inner = _mm256_fmadd_ps(to_floats(b, constants.dtype), constants.b_ratio, constants.fixed);
   const __m256 sum = _mm256_fmadd_ps(to_floats(a, constants.dtype), constants.a_ratio, inner);
-  return narrow(_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(sum, constants.low), constants.high)));
+  const __m256 beyond = _mm256_cmp_ps(sum, _mm256_set1_ps(2147483648.0f), _CMP_NLT_UQ);
+  const __m256 v = _mm256_blendv_ps(sum, constants.low, beyond);
+  return narrow(_mm256_cvtps_epi32(_mm256_min_ps(_mm256_max_ps(v, constants.low), constants.high)));
 }
 
 }  // namespace

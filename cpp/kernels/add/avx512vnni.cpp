@@ -30,7 +30,9 @@ void add_avx512vnni(const AddArgs& args) {
     const __mmask16 lanes = static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
     const __m512 inner = _mm512_fmadd_ps(load(args.b, i, args.b_step, lanes, dtype), b_ratio, fixed);
     const __m512 sum = _mm512_fmadd_ps(load(args.a, i, args.a_step, lanes, dtype), a_ratio, inner);
-    const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(sum, low), high));
+    const __mmask16 beyond = _mm512_cmp_ps_mask(sum, _mm512_set1_ps(2147483648.0f), _CMP_NLT_UQ);
+    const __m512 v = _mm512_mask_mov_ps(sum, beyond, low);
+    const __m512i q = _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(v, low), high));
     _mm_mask_storeu_epi8(y + i, lanes, _mm512_cvtepi32_epi8(q));  // the low byte: q is within the dtype
   }
 }

@@ -2,6 +2,7 @@
 // The family mul: the product of two quantized vectors.
 //
 //   v = f32(f32(f32((a - a_zp)(b - b_zp)) * ratio) + f32(y_zp));  y = clamp(half_even(v saturated), qmin, qmax)
+//   v >= 2^31 gives qmin, as in the family add.
 //
 // Layouts  a, b, y vectors; a step of 0 repeats one element. The dtypes may differ.
 // Ranges   zero points within their dtypes, so the integer product is exact in binary32; ratio positive and finite.

@@ -83,6 +83,11 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     return np.array(values, out.dtype).reshape(acc.shape)
 
 
+def int32_range(v: np.ndarray) -> np.ndarray:
+    """float32 values as they survive a conversion to int32 on x86-64: from 2^31 on, and for a NaN, it gives -2^31."""
+    return np.where(v < np.float32(2**31), v, np.float32(-(2**31)))
+
+
 def round_inside(step: Step, v: np.ndarray, out: Buffer) -> np.ndarray:
     """Round float32 values that already contain the zero point, saturate to the dtype, clamp."""
     low, high = spec.limits(out.dtype)
