@@ -249,27 +249,35 @@ def pair(m: Maker) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
 
 
 def add_fma(seed: int) -> Single:
-    """Ratios that are powers of two or anything; the constant moves results onto ties."""
+    """Ratios that are powers of two or anything; the constant moves one of the sums onto a tie, or next to it."""
     m = Maker(seed)
     a, b, out = pair(m)
     dtype = m.dtype()
-    ratios = [
-        np.float32(2.0 ** m.c.integer(-6, 2)) if m.c.chance(50) else np.float32(m.rng.uniform(0.01, 3))
-        for _ in range(2)
-    ]
-    fixed = np.float32(m.c.pick(0.5, 0.25, -100.5, float(m.rng.uniform(-300, 300))))
-    params = {"a_ratio_bits": bit(ratios[0]), "b_ratio_bits": bit(ratios[1]), "fixed_bits": bit(fixed)}
-    return m.single("add_fma", [m.data(a, dtype), m.data(b, dtype)], [(dtype, out)], params | m.clamp(dtype))
+    x, y = m.data(a, dtype), m.data(b, dtype)
+    ratios = [2.0 ** m.c.integer(-6, 2) if m.c.chance(40) else float(m.rng.uniform(0.01, 3)) for _ in range(2)]
+    one, other = (np.float32(r) for r in ratios)
+    total = float(one) * float(m.rng.choice(x.reshape(-1))) + float(other) * float(m.rng.choice(y.reshape(-1)))
+    fixed = (
+        np.float32(m.c.integer(*limits(dtype)) + 0.5 - total)
+        if m.c.chance(70)
+        else np.float32(m.rng.uniform(-300, 300))
+    )
+    params = {"a_ratio_bits": bit(one), "b_ratio_bits": bit(other), "fixed_bits": bit(fixed)}
+    return m.single("add_fma", [x, y], [(dtype, out)], params | m.clamp(dtype))
 
 
 def mul_ratio(seed: int) -> Single:
-    """Ratios that are powers of two or anything."""
+    """Ratios that are powers of two, or bring one of the products onto a tie, or anything."""
     m = Maker(seed)
     a, b, out = pair(m)
     dtype = m.dtype()
-    ratio = np.float32(2.0 ** m.c.integer(-14, 0)) if m.c.chance(50) else np.float32(m.rng.uniform(1e-5, 0.1))
-    params = {f"{side}_zero_point": m.point(dtype) for side in "aby"} | {"ratio_bits": bit(ratio)}
-    return m.single("mul_ratio", [m.data(a, dtype), m.data(b, dtype)], [(dtype, out)], params | m.clamp(dtype))
+    points = {side: m.point(dtype) for side in "aby"}
+    x, y = m.data(a, dtype), m.data(b, dtype)
+    product = (int(m.rng.choice(x.reshape(-1))) - points["a"]) * (int(m.rng.choice(y.reshape(-1))) - points["b"])
+    power, other = 2.0 ** m.c.integer(-14, 0), float(m.rng.uniform(1e-5, 0.1))
+    ratio = m.c.pick(power, other, *[(m.c.integer(0, 255) + 0.5) / max(abs(product), 1)] * 2)
+    params = {f"{side}_zero_point": point for side, point in points.items()} | {"ratio_bits": bit(ratio)}
+    return m.single("mul_ratio", [x, y], [(dtype, out)], params | m.clamp(dtype))
 
 
 def float_binary(seed: int) -> Single:

@@ -206,7 +206,7 @@ def test_the_packaged_input_is_the_synthetic_one() -> None:
     assert_same_bits(default_inputs(), images(), "packaged input")
 
 
-# The data can tell arithmetics apart
+# The data can tell arithmetic apart
 
 
 def _rounding(rule: str, acc: int, scale_bits: int, zero_point: int, low: int, high: int) -> int:
