@@ -3,7 +3,7 @@
 
 Options and environment variables:
 
-    --seed N             seed of `rng`; by default another one each time, printed in the header and after a failure
+    --seed N             seed of `rng`, by default 0; -1 takes another one each time, printed in the header
     Q8EMU_ISA            forces the kernels of the whole run
     Q8EMU_DATA           folder with real data: cifar10/ and mlperf_tiny/; tests that need it skip without it
     Q8EMU_ALL_EXTRAS=1   a test that needs the package of an extra fails, rather than skips, when it is absent
@@ -28,16 +28,18 @@ ROOT = Path(__file__).parent.parent
 ISAS = _core.isas()
 
 # A slow machine is not a failure, and a failure comes with what repeats it.
-hypothesis.settings.register_profile("q8emu", deadline=None, print_blob=True)
+# The normal run repeats itself; the long one, with Q8EMU_FUZZ_EXAMPLES, looks at other examples each time.
+REPEATS = "Q8EMU_FUZZ_EXAMPLES" not in os.environ
+hypothesis.settings.register_profile("q8emu", deadline=None, print_blob=not REPEATS, derandomize=REPEATS)
 hypothesis.settings.load_profile("q8emu")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seed", type=int, default=None, help="seed of the random data; printed when not given")
+    parser.addoption("--seed", type=int, default=0, help="seed of the random data; -1 takes another one each time")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("--seed") is None:
+    if config.getoption("--seed") < 0:
         config.option.seed = int.from_bytes(os.urandom(4), "little")
 
 

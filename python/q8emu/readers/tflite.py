@@ -160,7 +160,13 @@ class _Builder:
         for tensor in (*op.inputs, op.output):
             if tensor is not None and tensor.constant is None:
                 self._tensors.setdefault(tensor.info.name, tensor.info)
-        made = READ[op.kind](op)
+        try:
+            made = READ[op.kind](op)
+        except (ArithmeticError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise BadModel(
+                f"{op.where} has an operand or option that is not of the operator's kind "
+                f"({type(error).__name__}: {error}); expected a legal operator."
+            ) from error
         for info in made.tensors:
             self._tensors[info.name] = info
         renamed = {name: self._constant(name, value) for name, value in (made.constants or {}).items()}
