@@ -85,6 +85,24 @@ def test_values_beyond_int32(op: str, dtype: str, exponent: int) -> None:
     full(b.contrib(op, operands, (np.float32(2.0**-exponent), 0), dtype))
 
 
+@pytest.mark.parametrize("exponent", [20, 24, 25, 30, 100, 149])
+@pytest.mark.parametrize("spelling", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_average_pools_beyond_int32(dtype: str, spelling: str, exponent: int) -> None:
+    """As above; the image has room for whole vectors and a remainder, and both signs."""
+    low, high = limits(dtype)
+    b = One(seed=exponent)
+    values = np.resize(np.array([low, high, 3, 100, 64, 2, 1], dtype), (1, 3, 5, 7))
+    x = b.given(values, np.float32(1), 5)
+    params = (np.float32(2.0**-exponent), 1)
+    if spelling == "QDQ":
+        case = b.through("AveragePool", [b.real(x)], params, dtype, kernel_shape=[2, 2])
+    else:
+        operands = [x.name, *b.both(x.scale, x.zero_point, dtype)]
+        case = b.contrib("QLinearAveragePool", operands, params, dtype, kernel_shape=[2, 2])
+    full(case)
+
+
 @pytest.mark.parametrize("types", ["uuu", "sss", "uus", "usu", "ssu", "sus"])
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 def test_binary_on_all_pairs(op: str, types: str, rng: np.random.Generator) -> None:

@@ -169,6 +169,10 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     if attrs is None or not x_params.is_per_tensor:
         return False
     if not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):
+        builder.notes.append(
+            f"{node.where()}: the scales of its weights follow axis {w_params.axis}, not its output channels. "
+            "It runs as a host step."
+        )
         return False
     added = _added_bias(node, builder) if node.op == "MatMul" else None
     operand = added[1] if added else node.input(2)
