@@ -157,9 +157,22 @@ def _emit_function(node: Node, operands: Sequence[tuple[str, QuantParams]], sink
     out, params, clamp, taken = sink
     info = TensorInfo(out, params.dtype, builder.graph.tensors[out].shape, params)
     inputs, in_quant = [o[0] for o in operands], [o[1] for o in operands]
-    builder.emit(node.op, node, inputs, [info], attrs | {"clamp": clamp}, in_quant, [params])
+    attrs["clamp"] = clamp
+    if _clip_stays(taken, builder):
+        attrs["clip_stays"] = True
+    builder.emit(node.op, node, inputs, [info], attrs, in_quant, [params])
     builder.absorbed.update(n.name for n in taken)
     return True
+
+
+def _clip_stays(taken: Sequence[Node], builder: Builder) -> bool:
+    """Does ONNX Runtime keep a Clip even if it changes nothing? It looks at scalar scales and zero points only.
+
+    Source: microsoft/onnxruntime core/optimizer/qdq_transformer/clip_quantizelinear.cc.
+    """
+    *activations, quantize = taken
+    names = (quantize.input(1), quantize.input(2))
+    return any(n.op == "Clip" for n in activations) and not all(name and builder.shape(name) == () for name in names)
 
 
 def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: Builder) -> bool:
