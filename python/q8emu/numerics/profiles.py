@@ -7,7 +7,7 @@ operator that has no rule under a profile is refused when the model is lowered.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -42,7 +42,8 @@ class Numerics:
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
-            correctly rounded exp and tanh.
+            correctly rounded exp and tanh; "fixed_point": the same integers, Relu6 without rescaling, Logistic and Tanh
+            of Q4.27 values.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements by "ruy_x86", the others by that rule.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
@@ -68,7 +69,7 @@ class Numerics:
     average_pool: Literal["dequantized_sum", "raw_half_away"]
     mean: Literal["float_sum", "requantize", "requantize_by_16"]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away"]
+    unary: Literal["float", "half_away", "fixed_point"]
     requantize: Literal["float", "rescaling", "rescaling_by_16"]
     quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]
@@ -150,5 +151,18 @@ TFLITE = Numerics(
     source=(
         "google/ruy: ruy/kernel_avx2_fma.cc, kernel_avx512.cc; google-ai-edge/LiteRT: tflite/kernels/internal/"
         "optimized/{optimized_ops.h,integer_ops}, and the files of tflite-ref; held to the released binaries by tests"
+    ),
+)
+
+TFLM = replace(
+    TFLITE_REF,
+    name="tflm",
+    reproduces="TFLite Micro of October 2026 (PyPI tflite-micro), reference kernels, any CPU",
+    oracle="tflm",
+    fully_connected="float32_product",
+    unary="fixed_point",
+    source=(
+        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{fully_connected_common,activations_common,"
+        "logistic_common,tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
     ),
 )
