@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from q8emu.numerics.multiplier import double_rounding, doubling_high_mul, quantize_multiplier
-from q8emu.numerics.spec import clamp, half_away, wrap32
+from q8emu.numerics.multiplier import RULES, doubling_high_mul, quantize_multiplier
+from q8emu.numerics.rounding import half_away
+from q8emu.numerics.spec import clamp, wrap32
 
 INT32_MAX = 2**31 - 1
 
@@ -109,7 +110,7 @@ def softmax_table(x_scale: float) -> list[int]:
     least = -radius(5, 31 - shift) if shift < 31 else -(2**31)
     table = []
     for difference in range(-255, 1):
-        argument = double_rounding(difference, multiplier, shift)
+        argument = RULES["double_rounding"](difference, multiplier, shift)
         table.append(exp_of_negative(argument, 5) if difference >= least else 0)
     return table
 
@@ -131,6 +132,6 @@ def at_scale(function: Callable[[int], int], x_scale: float, fraction_bits: int)
     def apply(difference: int) -> int:
         if abs(difference) >= limit:
             return INT32_MAX if difference > 0 else -INT32_MAX
-        return half_away(function(double_rounding(difference, multiplier, shift)), 31 - fraction_bits)
+        return half_away(function(RULES["double_rounding"](difference, multiplier, shift)), 31 - fraction_bits)
 
     return apply
