@@ -52,7 +52,7 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["verify"], ["run"], ["inspect"], ["data"], ["data", "cifar10"]])
+@pytest.mark.parametrize("arguments", [[], ["convert"], ["verify"], ["run"], ["inspect"], ["data"], ["data", "cifar10"]])
 def test_help_is_there_for_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """And costs nothing."""
     outcome = Outcome(capsys, *arguments, "--help")

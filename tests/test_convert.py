@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ MODELS = 120
 IMPOSSIBLE = ("sums over axes", "no mode of ONNX's Resize", "beside alpha", "is of opset")
 
 
-def outputs(graph: Graph, numerics: str, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def outputs(graph: Graph, numerics: str, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the kernels give."""
     return dict(Runner(lower(graph, profile(numerics)), threads=1).run(feeds).outputs)
 
@@ -43,11 +44,15 @@ def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) 
         np.testing.assert_array_equal(found[name], array, err_msg=name, strict=True)
 
 
-def load_in_ort(proto: onnx.ModelProto) -> None:
-    """ONNX Runtime has every operator."""
+def loads_in_ort(model: bytes) -> bool:
+    """Has ONNX Runtime every operator? A quantized AveragePool with dilations fails, for example."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    try:
+        ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception:  # noqa: BLE001  its errors have no common class
+        return False
+    return True
 
 
 @pytest.mark.parametrize("style", FORMATS)
@@ -67,7 +72,7 @@ def test_random_models_come_back(style: Format, seed: int) -> None:
             assert again.structure() == graph.structure(), one
         else:
             assert_equal(outputs(again, "ort", one.feeds), outputs(graph, "ort", one.feeds))
-        load_in_ort(proto)
+        assert loads_in_ort(proto.SerializeToString()) or not loads_in_ort(one.model), one
     assert len(refused) <= MODELS // 8
     assert all(any(part in reason for part in IMPOSSIBLE) for reason in refused), refused
 
@@ -98,7 +103,7 @@ def test_tflite_operators_give_the_same_bits(
         one = case(operator, rng)
         graph = read_tflite(one.model)
         proto = to_onnx(graph, style=style)
-        load_in_ort(proto)
+        assert loads_in_ort(proto.SerializeToString())
         again = canonicalize(read_onnx(proto.SerializeToString()))
         assert_equal(outputs(again, numerics, one.feeds), outputs(graph, numerics, one.feeds))
 

@@ -246,7 +246,7 @@ class _Writer:
             return self.tensor(name)
         if node.attrs.get("alpha", 1.0) != 1.0:
             raise UnsupportedOperator(
-                f"{node.where()}: a bias beside alpha {node.attrs['alpha']}, which QDQ cannot say; use the format qoperator."
+                f"{node.where()}: a bias beside alpha {node.attrs['alpha']}, which QDQ lacks; use the format qoperator."
             )
         scale = (x.scales() * w.scales()).astype(np.float32)
         quant = QuantParams("int32", tuple(map(float, scale)), (0,) * scale.size, None)

@@ -9,8 +9,9 @@ Source: google/gemmlowp fixedpoint/fixedpoint.h; google-ai-edge/LiteRT tflite/ke
 
 from __future__ import annotations
 
-from q8emu.numerics.multiplier import double_rounding, doubling_high_mul, quantize_multiplier
-from q8emu.numerics.spec import clamp, half_away, wrap32
+from q8emu.numerics.multiplier import RULES, doubling_high_mul, quantize_multiplier
+from q8emu.numerics.rounding import half_away
+from q8emu.numerics.spec import clamp, wrap32
 
 INT32_MAX = 2**31 - 1
 
@@ -80,6 +81,6 @@ def softmax_table(x_scale: float) -> list[int]:
     least = -radius(5, 31 - shift) if shift < 31 else -(2**31)
     table = []
     for difference in range(-255, 1):
-        argument = double_rounding(difference, multiplier, shift)
+        argument = RULES["double_rounding"](difference, multiplier, shift)
         table.append(exp_of_negative(argument, 5) if difference >= least else 0)
     return table

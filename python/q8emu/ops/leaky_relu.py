@@ -25,7 +25,7 @@ def lower(node: Node, low: Lowering) -> None:
     """One lut."""
     if low.numerics.unary == "half_away":
         x, y = quant(node, 0), out_quant(node)
-        positive = rescaled(low.numerics.rescaling, float(ratio(x.scale[0], over=y.scale[0])))
-        negative = rescaled(low.numerics.rescaling, float(ratio(x.scale[0], node.attrs["alpha"], over=y.scale[0])))
+        positive = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], over=y.scale[0])))
+        negative = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], node.attrs["alpha"], over=y.scale[0])))
         return lower_integer_unary(node, low, lambda v: (positive(v) if v >= 0 else negative(v)) + y.zero_point[0])
     return lower_unary(node, low, lambda x: unary.leaky_relu(x, node.attrs["alpha"]))

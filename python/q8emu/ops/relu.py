@@ -25,7 +25,7 @@ def lower(node: Node, low: Lowering) -> None:
     """One lut."""
     if low.numerics.unary == "half_away":
         y = out_quant(node)
-        function = rescaled(low.numerics.rescaling, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
+        function = rescaled(node, low.numerics.rescale, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
         attrs = {"clamp": (max(node.attrs["clamp"][0], y.zero_point[0]), node.attrs["clamp"][1])}
         return lower_integer_unary(replace(node, attrs=attrs), low, lambda v: function(v) + y.zero_point[0])
     return lower_unary(node, low, unary.relu)
