@@ -85,7 +85,8 @@ class Numerics:
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
-            correctly rounded exp and tanh.
+            correctly rounded exp and tanh; "fixed_point": the same integers, Relu6 without rescaling, Logistic and Tanh
+            of Q4.27 values.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
@@ -122,7 +123,7 @@ class Numerics:
     average_pool: Literal["dequantized_sum", "raw_half_away"]
     mean: Literal["float_sum", "requantize", "requantize_by_16"]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away"]
+    unary: Literal["float", "half_away", "fixed_point"]
     requantize: Literal["float", "rescaling", "rescaling_by_16"]
     quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]

@@ -87,3 +87,16 @@ TFLITE = replace(
         "optimized/{optimized_ops.h,integer_ops}, and the files of tflite-ref; held to the released binaries by tests"
     ),
 )
+
+TFLM = replace(
+    TFLITE_REF,
+    name="tflm",
+    reproduces="TFLite Micro of October 2026 (PyPI tflite-micro), reference kernels, any CPU",
+    oracle="tflm",
+    fully_connected="float32_product",
+    unary="fixed_point",
+    source=(
+        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{fully_connected_common,activations_common,"
+        "logistic_common,tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
+    ),
+)
