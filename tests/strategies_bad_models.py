@@ -252,6 +252,7 @@ BAD_MODELS: dict[str, tuple[Damage, tuple[str, ...]]] = {
     "a negative scale": (constant("xs", np.float32(-1)), ("scale", "-1")),
     "a scale that is not a number": (constant("xs", np.float32("nan")), ("scale", "nan")),
     "an infinite scale": (constant("xs", np.float32("inf")), ("scale", "inf")),
+    "a scale whose values are infinite": (constant("xs", np.float32(3e38)), ("3.0000000054977558e+38", "quantize_x")),
     "one zero among the channels' scales": (element("ws", 2, 0.0), ("channel 2", "dequantize_w")),
     "one infinity among the channels' scales": (element("ws", 1, float("inf")), ("channel 1", "inf")),
     "a bias scale of zero": (element("bs", 3, 0.0), ("scale", "dequantize_b")),
@@ -310,5 +311,6 @@ LIMITED_MEMORY: dict[str, Damage] = {
     ),
     "Reshape to 2^40": instead("Reshape", _sizes(2**20, 2**20)),
     "Slice to 2^62": instead("Slice", _sizes(0), _sizes(2**62), _sizes(1), _sizes(2**62)),
+    "an input of 500 MB": input_dim(0, 2**20),
     "much work": input_dim(2, 2**24),
 }

@@ -208,6 +208,24 @@ def test_host_nodes_are_named_and_refused_on_request(hosted: Path, capsys: pytes
         Outcome(capsys, command[0], hosted, *command[1:], "--no-host").assert_sentence("Erf 'y'", "--no-host")
 
 
+def test_weights_with_scales_along_another_axis_are_a_host_step(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """ONNX Runtime fuses such a Conv all the same, with the scales as those of the outputs; the file says otherwise."""
+    made = Model()
+    made.conv(made.quantize("x", "xq", 0.02), "c", CHANNELS)
+    weights = next(node for node in made.nodes if node.output[0] == "c_wdq")
+    weights.input[1] = made.constant("scales", np.array([0.004, 0.001, 0.002, 0.008], np.float32))
+    weights.input[2] = made.constant("points", np.zeros(CHANNELS, np.int8))
+    weights.attribute.append(onnx.helper.make_attribute("axis", 1))
+    made.add("Identity", [made.quantize("c", "cq", 0.05)], "y")
+    path = made.save(tmp_path / "m.onnx", [2, CHANNELS, 8, 8], [2, CHANNELS, 8, 8])
+    found = Outcome(capsys, "verify", path, "--against", "ort-unfused", "--random", 4, "--json").json
+    assert found["host_nodes"][0]["operator"] == "Conv"
+    assert any("axis 1" in note and "host step" in note for note in found["notes"])
+    assert found["oracles"][0]["verdict"] == "exact"
+
+
 def test_a_fixed_batch_takes_multiples_only(hosted: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Four inputs are two runs; three are none."""
     found = Outcome(capsys, "verify", hosted, *SPEC, "--random", 4, "--json").json

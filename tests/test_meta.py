@@ -129,7 +129,7 @@ def test_imports_are_lazy(code: str, absent: tuple[str, ...]) -> None:
 
 def test_the_wheel_is_complete() -> None:
     installed = {str(f) for f in metadata.files("q8emu") or ()}
-    if not any(name.startswith("q8emu/") for name in installed):
+    if "q8emu/__init__.py" not in installed:
         pytest.skip("needs an installed package: this one is an editable or a plain checkout")
     wanted = [p for p in PACKAGE.rglob("*") if p.suffix in (".py", ".pyi", ".typed", ".onnx", ".npz")]
     assert {f"q8emu/{p.relative_to(PACKAGE).as_posix()}" for p in wanted} <= installed

@@ -85,6 +85,42 @@ def test_values_beyond_int32(op: str, dtype: str, exponent: int) -> None:
     full(b.contrib(op, operands, (np.float32(2.0**-exponent), 0), dtype))
 
 
+@pytest.mark.parametrize("is_scalar", [True, False])
+@pytest.mark.parametrize("op", ["Add", "Mul"])
+def test_a_clip_that_changes_nothing(op: str, is_scalar: bool) -> None:
+    """ONNX Runtime drops it where scale and zero point are scalars; else the operator before it stays in float.
+
+    With an odd zero point the two round ties to different sides.
+    """
+    b = One()
+    x = b.given(np.arange(256).astype(np.uint8), np.float32(0.5), 128)
+    (real,) = b.node(op, [b.real(x), b.real(x)])
+    clipped = clip_node(b, real, np.float32(-1e6), np.float32(1e6))
+    scale, point = np.float32(2), np.array(131, np.uint8)
+    operands = [b.constant("s", scale if is_scalar else scale.reshape(1)), b.constant("z", point)]
+    (out,) = b.node("QuantizeLinear", [clipped, *operands])
+    b.output(out, "uint8")
+    full(b.finish())
+
+
+@pytest.mark.parametrize("exponent", [20, 24, 25, 30, 100, 149])
+@pytest.mark.parametrize("spelling", ["QDQ", "QOperator"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_average_pools_beyond_int32(dtype: str, spelling: str, exponent: int) -> None:
+    """As above; the image has room for whole vectors and a remainder, and both signs."""
+    low, high = limits(dtype)
+    b = One(seed=exponent)
+    values = np.resize(np.array([low, high, 3, 100, 64, 2, 1], dtype), (1, 3, 5, 7))
+    x = b.given(values, np.float32(1), 5)
+    params = (np.float32(2.0**-exponent), 1)
+    if spelling == "QDQ":
+        case = b.through("AveragePool", [b.real(x)], params, dtype, kernel_shape=[2, 2])
+    else:
+        operands = [x.name, *b.both(x.scale, x.zero_point, dtype)]
+        case = b.contrib("QLinearAveragePool", operands, params, dtype, kernel_shape=[2, 2])
+    full(case)
+
+
 @pytest.mark.parametrize("types", ["uuu", "sss", "uus", "usu", "ssu", "sus"])
 @pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
 def test_binary_on_all_pairs(op: str, types: str, rng: np.random.Generator) -> None:

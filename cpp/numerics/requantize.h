@@ -29,17 +29,14 @@ static inline int32_t quantize_outside(float v, const QuantizedRange& y) {
   return clamp(half_even(saturate(v, low, high)) + y.zero_point, y.qmin, y.qmax);
 }
 
-// y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax): v contains the zero point, so it decides ties.
+// y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax): v contains the zero point, so it decides ties. Behind
+// a conversion to int32 as x86-64 does it: from 2^31 on, and for a NaN, it gives -2^31, which saturates to the least
+// value.
 static inline int32_t quantize_inside(float v, const QuantizedRange& y) {
+  if (!(v < 2147483648.0f)) return y.qmin;
   const float low = static_cast<float>(dtype_min(y.dtype));
   const float high = static_cast<float>(dtype_max(y.dtype));
   return clamp(half_even(saturate(v, low, high)), y.qmin, y.qmax);
-}
-
-// quantize_inside behind a conversion to int32 as x86-64 does it: from 2^31 on, and for a NaN, it gives -2^31, which
-// saturates to the least value.
-static inline int32_t quantize_inside_int32(float v, const QuantizedRange& y) {
-  return v < 2147483648.0f ? quantize_inside(v, y) : y.qmin;
 }
 
 // As quantize_outside for values in the range of the dtype. Beyond, as a conversion to int32 on x86-64 followed by an

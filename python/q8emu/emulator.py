@@ -16,7 +16,7 @@ import numpy as np
 from q8emu.canonical import canonicalize
 from q8emu.errors import BadInput, Q8Error
 from q8emu.graph import Graph
-from q8emu.inputs import InputSpec, count_runs, take
+from q8emu.inputs import InputSpec, check_size, count_runs, take
 from q8emu.lower import lower
 from q8emu.numerics import profile
 from q8emu.program import Program
@@ -177,6 +177,7 @@ class Emulator:
             grows = self.is_symbolic and wider.tensors[name].shape != shape
             repeats = not shape or (self.is_symbolic and not grows)
             specs.append(InputSpec(name, info.dtype, shape, grows, repeats))
+        check_size(specs)
         return tuple(specs)
 
     def _check_batch(self) -> None:

@@ -10,6 +10,7 @@ import tokenize
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from q8emu.errors import BadInput, TooLarge
 from q8emu.graph import Graph, QuantParams
+from q8emu.program import memory_limit
 
 MAX_BYTES = 4 << 30  # of all inputs together
 _FLOATS = ("float16", "float32", "float64")
@@ -171,6 +173,20 @@ def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, dtype = read(stream)
     return shape, dtype
+
+
+def check_size(specs: Sequence[InputSpec]) -> None:
+    """Refuse a model that one run's inputs alone push over the memory limit, before anything of that size is made.
+
+    Raises:
+        TooLarge: they do.
+    """
+    needed = sum(prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in specs)
+    if needed > memory_limit():
+        raise TooLarge(
+            f"The model's inputs take {needed:,} bytes a run; the limit is {memory_limit():,}. "
+            f"Set Q8EMU_MEMORY_LIMIT to a number of bytes."
+        )
 
 
 def random_inputs(graph: Graph, specs: Sequence[InputSpec], samples: int, seed: int) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ void add_reference(const AddArgs& args) {
     for (int64_t i = 0; i < args.count; ++i) {
       const float inner = std::fmaf(static_cast<float>(b[i * args.b_step]), args.b_ratio, args.fixed);
       const float v = std::fmaf(static_cast<float>(a[i * args.a_step]), args.a_ratio, inner);
-      y[i] = static_cast<Q>(quantize_inside_int32(v, args.range));
+      y[i] = static_cast<Q>(quantize_inside(v, args.range));
     }
   });
 }

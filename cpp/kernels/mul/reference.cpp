@@ -16,7 +16,7 @@ void run(const MulArgs& args) {
   for (int64_t i = 0; i < args.count; ++i) {
     const int32_t product = (a[i * args.a_step] - args.a_zero_point) * (b[i * args.b_step] - args.b_zero_point);
     const float v = static_cast<float>(product) * args.ratio + y_zero_point;
-    y[i] = static_cast<Y>(quantize_inside_int32(v, args.range));
+    y[i] = static_cast<Y>(quantize_inside(v, args.range));
   }
 }
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from q8emu.backends.base import Backend, OracleSession
+from q8emu.backends.base import Backend, GraphBackend, OracleSession
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
+from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
@@ -22,6 +23,9 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort": ORT,
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
+        "tosa-double": TOSA_DOUBLE,
+        "tosa-inexact": TOSA_INEXACT,
+        "tosa-single": TOSA_SINGLE,
     }
 )
 
@@ -39,4 +43,4 @@ def backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-__all__ = ["BACKENDS", "Backend", "OracleSession", "backend"]
+__all__ = ["BACKENDS", "Backend", "GraphBackend", "OracleSession", "backend"]

@@ -8,6 +8,8 @@ import numpy as np
 from q8emu.errors import BadQuantization
 from q8emu.graph import QUANTIZED_DTYPES, Node, QuantParams
 
+LARGEST_SCALE = np.finfo(np.float32).max / 256  # 255 steps are still finite
+
 
 def quant_params(
     node: Node, scale: np.ndarray, zero_point: np.ndarray | None, dtype: str, axis: int | None, length: int | None
@@ -23,17 +25,15 @@ def quant_params(
         length: how many channels the tensor has along the axis.
 
     Raises:
-        BadQuantization: a scale that is not positive and finite; a zero point of another dtype; lengths that differ.
+        BadQuantization: a scale that is not positive, or too large for finite real values; a zero point of another
+            dtype; lengths that differ.
     """
     scales = scale.reshape(-1)
     if scale.dtype != np.float32:
         raise BadQuantization(f"{node.where()}: a scale has dtype {scale.dtype}; expected float32.")
     if scale.ndim > 1 or scales.size == 0:
         raise BadQuantization(f"{node.where()}: a scale has shape {list(scale.shape)}; expected a scalar or one axis.")
-    for channel, value in enumerate(scales):
-        if not np.isfinite(value) or value <= 0:
-            place = f" of channel {channel}" if scales.size > 1 else ""
-            raise BadQuantization(f"{node.where()}: the scale{place} is {value}; expected a positive finite number.")
+    _check_scales(node, scales, dtype)
     points = _zero_points(node, zero_point, dtype, scales.size)
     if scales.size == 1:
         axis = None
@@ -42,6 +42,18 @@ def quant_params(
             f"{node.where()}: {scales.size} scales for {length} channels along axis {axis}; expected as many."
         )
     return QuantParams(dtype, tuple(map(float, scales)), tuple(map(int, points)), axis)
+
+
+def _check_scales(node: Node, scales: np.ndarray, dtype: str) -> None:
+    for channel, value in enumerate(scales):
+        place = f" of channel {channel}" if scales.size > 1 else ""
+        if not np.isfinite(value) or value <= 0:
+            raise BadQuantization(f"{node.where()}: the scale{place} is {value}; expected a positive finite number.")
+        if dtype in QUANTIZED_DTYPES and value > LARGEST_SCALE:
+            raise BadQuantization(
+                f"{node.where()}: the scale{place} is {value}, so large that real values are infinite; expected at "
+                f"most {LARGEST_SCALE:.6g}. Requantize the model."
+            )
 
 
 def _zero_points(node: Node, zero_point: np.ndarray | None, dtype: str, size: int) -> np.ndarray:

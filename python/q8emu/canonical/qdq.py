@@ -157,9 +157,22 @@ def _emit_function(node: Node, operands: Sequence[tuple[str, QuantParams]], sink
     out, params, clamp, taken = sink
     info = TensorInfo(out, params.dtype, builder.graph.tensors[out].shape, params)
     inputs, in_quant = [o[0] for o in operands], [o[1] for o in operands]
-    builder.emit(node.op, node, inputs, [info], attrs | {"clamp": clamp}, in_quant, [params])
+    attrs["clamp"] = clamp
+    if _clip_stays(taken, builder):
+        attrs["clip_stays"] = True
+    builder.emit(node.op, node, inputs, [info], attrs, in_quant, [params])
     builder.absorbed.update(n.name for n in taken)
     return True
+
+
+def _clip_stays(taken: Sequence[Node], builder: Builder) -> bool:
+    """Does ONNX Runtime keep a Clip even if it changes nothing? It looks at scalar scales and zero points only.
+
+    Source: microsoft/onnxruntime core/optimizer/qdq_transformer/clip_quantizelinear.cc.
+    """
+    *activations, quantize = taken
+    names = (quantize.input(1), quantize.input(2))
+    return any(n.op == "Clip" for n in activations) and not all(name and builder.shape(name) == () for name in names)
 
 
 def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: Builder) -> bool:
@@ -169,6 +182,10 @@ def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: B
     if attrs is None or not x_params.is_per_tensor:
         return False
     if not OPS[node.op].channel_axis_fits(node, w_params, builder.shape(w)):
+        builder.notes.append(
+            f"{node.where()}: the scales of its weights follow axis {w_params.axis}, not its output channels. "
+            "It runs as a host step."
+        )
         return False
     added = _added_bias(node, builder) if node.op == "MatMul" else None
     operand = added[1] if added else node.input(2)

@@ -6,9 +6,10 @@ from __future__ import annotations
 import difflib
 
 from q8emu.errors import BadInput
+from q8emu.numerics.hardware import TOSA_DOUBLE, TOSA_SINGLE
 from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, Numerics
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF, TOSA_DOUBLE, TOSA_SINGLE)}
 
 
 def profile(name: str) -> Numerics:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """AveragePool (QDQ, QLinearAveragePool): mean of the values under each window.
 
-Rules "raw_half_away", "centred_half_away", "raw_toward_zero" divide the sum of the quantized values as they are, or less
-the zero point; operand and output share their parameters.
-Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h; arm/tosa-specification AVG_POOL2D;
-majianjia/nnom src/backends/nnom_local.c.
+Rules "raw_half_away", "centred_half_away", "raw_toward_zero" divide the sum of the quantized values as they are, or
+less the zero point; operand and output share their parameters.
+Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h; arm/tosa-specification
+AVG_POOL2D; majianjia/nnom src/backends/nnom_local.c.
 
 Rule "dequantized_sum" adds float32 values tap by tap, the zero point inside the rounding; a window that is the whole
 image, unpadded, is a GlobalAveragePool there.
@@ -19,7 +19,6 @@ from q8emu.numerics import spec
 from q8emu.ops import global_average_pool
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 from q8emu.ops.window import resolve
-
 
 DIVIDED = {
     "centred_half_away": (True, "half_away"),

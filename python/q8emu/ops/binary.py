@@ -19,7 +19,9 @@ LEFT_SHIFT = 20
 
 
 def is_fused(node: Node) -> bool:
-    """Do both operands and the output have one dtype, and is there no activation that changes a value?"""
+    """Do both operands and the output have one dtype, and is there no activation that stays or changes a value?"""
+    if node.attrs.get("clip_stays"):
+        return False
     dtypes = {quant(node, 0).dtype, quant(node, 1).dtype, out_quant(node).dtype}
     return len(dtypes) == 1 and node.attrs["clamp"] == spec.limits(out_quant(node).dtype)
 

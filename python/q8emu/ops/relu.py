@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Relu: y = Q(max(x, 0)) of the dequantized x, a table of 256 entries.
 
-Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped. Source of that:
-google-ai-edge/LiteRT tflite/kernels/activations.cc.
+Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped; rule "rescaled": the quotient in binary64.
+Source: google-ai-edge/LiteRT tflite/kernels/activations.cc; tensorflow
+compiler/mlir/tosa/transforms/legalize_tfl.cc.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    if low.numerics.unary == "half_away":
-        y = out_quant(node)
-        function = rescaled(low.numerics.rescaling, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
+    if low.numerics.unary != "float":
+        y, x_scale = out_quant(node), quant(node, 0).scale[0]
+        quotient = float(x_scale) / float(y.scale[0])
+        if low.numerics.unary == "half_away":
+            quotient = float(ratio(x_scale, over=y.scale[0]))
+        function = rescaled(low.numerics.rescaling, quotient)
         attrs = {"clamp": (max(node.attrs["clamp"][0], y.zero_point[0]), node.attrs["clamp"][1])}
         return lower_integer_unary(replace(node, attrs=attrs), low, lambda v: function(v) + y.zero_point[0])
     return lower_unary(node, low, unary.relu)

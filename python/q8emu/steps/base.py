@@ -83,14 +83,13 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     return np.array(values, out.dtype).reshape(acc.shape)
 
 
-def int32_range(v: np.ndarray) -> np.ndarray:
-    """float32 values as they survive a conversion to int32 on x86-64: from 2^31 on, and for a NaN, it gives -2^31."""
-    return np.where(v < np.float32(2**31), v, np.float32(-(2**31)))
-
-
 def round_inside(step: Step, v: np.ndarray, out: Buffer) -> np.ndarray:
-    """Round float32 values that already contain the zero point, saturate to the dtype, clamp."""
+    """Round float32 values that already contain the zero point, saturate to the dtype, clamp.
+
+    From 2^31 on, and for a NaN, the value is -2^31: what a conversion to int32 on x86-64 gives.
+    """
     low, high = spec.limits(out.dtype)
+    v = np.where(v < np.float32(2**31), v, np.float32(low))
     q = np.rint(np.clip(v, np.float32(low), np.float32(high))).astype(np.int32)
     clamped: np.ndarray = np.clip(q, *bounds(step)).astype(out.dtype)
     return clamped

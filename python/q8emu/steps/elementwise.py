@@ -9,7 +9,7 @@ import numpy as np
 
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, int32_range, integer, real, requantized, round_inside, wrap32
+from q8emu.steps.base import Arrays, bounds, integer, real, requantized, round_inside, wrap32
 
 
 def add_fma(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -20,7 +20,7 @@ def add_fma(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) ->
     inner = {int(q): numerics.fma(q, ratio_b, fixed) for q in np.unique(pairs[1])}
     values = [numerics.fma(p, ratio_a, inner[int(q)]) for p, q in pairs.T]
     v = np.array(values, np.float32)[inverse.ravel()].reshape(a.shape)
-    return [round_inside(step, int32_range(v), outs[0])]
+    return [round_inside(step, v, outs[0])]
 
 
 def mul_ratio(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -29,7 +29,7 @@ def mul_ratio(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) 
     b = inputs[1].astype(np.int32) - integer(step, "b_zero_point")
     with np.errstate(over="ignore"):
         v = (a * b).astype(np.float32) * real(step, "ratio_bits") + np.float32(integer(step, "y_zero_point"))
-    return [round_inside(step, int32_range(v), outs[0])]
+    return [round_inside(step, v, outs[0])]
 
 
 def add_rescaled(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
