@@ -114,7 +114,10 @@ class TosaSession:
         feeds = [np.ascontiguousarray(values[name]) for name in self._inputs]
         found, status = tosa_reference_model.run(self._file, feeds)
         if status != tosa_reference_model.GraphStatus.TOSA_VALID:
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' calls the graph {status.name}")
+            raise BackendUnavailable(
+                f"oracle '{self._oracle.name}' calls the result {status.name}: TOSA promises nothing where a value "
+                "leaves the range of its operator, such as 2^(shift - 1) of RESCALE"
+            )
         for name, array in zip(self._shown, found, strict=True):
             info = self._graph.tensors[name]
             values[name] = array.view(info.dtype).reshape(info.shape)

@@ -27,7 +27,8 @@ def conv(node: Node, target: TosaGraph) -> None:
     x = target.image(node)
     group, channels = node.attrs["group"], x.shape[3]
     is_depthwise = group == channels and group > 1
-    require(is_depthwise or group == 1, node, f"{group} groups of several channels")
+    if group > 1 and not is_depthwise:
+        return target.define_image(node, _grouped(node, target, x, weights))
     if is_depthwise:
         repeated = weights.reshape(channels, -1, *weights.shape[2:])
         kernel, name = repeated.transpose(2, 3, 0, 1), "DEPTHWISE_CONV2D"
@@ -37,8 +38,24 @@ def conv(node: Node, target: TosaGraph) -> None:
     shape = (x.shape[0], height, width, weights.shape[0])
     attribute = "DepthwiseConv2d" if is_depthwise else "Conv2d"
     values = (pads, list(node.attrs["strides"]), list(node.attrs["dilations"]), False, target.dtype("int32"))
-    y = product(node, target, x, kernel, weights.shape[0], (name, shape, attribute, values))
+    y = product(node, target, x, kernel, slice(weights.shape[0]), (name, shape, attribute, values))
     target.define_image(node, y)
+    return None
+
+
+def _grouped(node: Node, target: TosaGraph, x: Any, weights: np.ndarray) -> Any:
+    """One CONV2D and RESCALE per group, CONCAT."""
+    group, (inside, outside) = node.attrs["group"], (weights.shape[1], weights.shape[0] // node.attrs["group"])
+    x, pads, (height, width) = target.window(node, x)
+    values = (pads, list(node.attrs["strides"]), list(node.attrs["dilations"]), False, target.dtype("int32"))
+    parts = []
+    for index in range(group):
+        begin, sizes = [0, 0, 0, index * inside], [*x.shape[:3], inside]
+        part = target.op("SLICE", (x, target.shape(begin), target.shape(sizes)), sizes, "int8", "Slice")
+        own = slice(index * outside, (index + 1) * outside)
+        form = ("CONV2D", (x.shape[0], height, width, outside), "Conv2d", values)
+        parts.append(product(node, target, part, weights[own].transpose(0, 2, 3, 1), own, form))
+    return target.op("CONCAT", parts, (x.shape[0], height, width, weights.shape[0]), "int8", "Concat", 3)
 
 
 def gemm(node: Node, target: TosaGraph) -> None:
@@ -51,21 +68,23 @@ def gemm(node: Node, target: TosaGraph) -> None:
     image = target.reshaped(x, (x.shape[0], 1, 1, x.shape[1]))
     values = ([0, 0, 0, 0], [1, 1], [1, 1], False, target.dtype("int32"))
     form = ("CONV2D", (x.shape[0], 1, 1, rows.shape[0]), "Conv2d", values)
-    y = product(node, target, image, rows[:, None, None, :], rows.shape[0], form)
+    y = product(node, target, image, rows[:, None, None, :], slice(rows.shape[0]), form)
     target.tensors[node.outputs[0]] = target.reshaped(y, (x.shape[0], rows.shape[0]))
 
 
-def product(node: Node, target: TosaGraph, x: Any, kernel: np.ndarray, channels: int, form: Any) -> Any:
-    """The sum of products in int32, then RESCALE per channel."""
+def product(node: Node, target: TosaGraph, x: Any, kernel: np.ndarray, channels: slice, form: Any) -> Any:
+    """The sum of products in int32 for some output channels, then RESCALE per channel."""
     x_quant, w_quant, y_quant = operand(node, 0), operand(node, 1), out_quant(node)
     require(len(set(w_quant.zero_point)) == 1, node, "weight zero points per channel")
-    bias = target.graph.constants[node.inputs[2]].reshape(-1) if node.input(2) else np.zeros(channels, np.int32)
-    require(bias.size == channels, node, "a bias that is not one per channel")
+    count = target.graph.tensors[node.inputs[1]].shape[0] if "group" in node.attrs else channels.stop
+    bias = target.graph.constants[node.inputs[2]].reshape(-1) if node.input(2) else np.zeros(count, np.int32)
+    require(bias.size == count, node, "a bias that is not one per channel")
     zeros = target.scalar(x_quant.zero_point[0]), target.scalar(w_quant.zero_point[0])
     name, shape, attribute, values = form
-    inputs = (x, target.constant(kernel), target.constant(bias), *zeros)
+    inputs = (x, target.constant(kernel), target.constant(bias[channels]), *zeros)
     acc = target.op(name, inputs, shape, "int32", attribute, *values)
     factors = [float(x_quant.scale[0]) * float(w) / float(y_quant.scale[0]) for w in w_quant.scale]
+    factors = factors[channels] if len(factors) > 1 else factors
     return target.quantized(node, acc, factors)
 
 
@@ -168,6 +187,18 @@ def concat(node: Node, target: TosaGraph) -> None:
     target.tensors[node.outputs[0]] = target.clamped(node, y)
 
 
+def pad(node: Node, target: TosaGraph) -> None:
+    """PAD with a constant."""
+    x_quant, pads = operand(node, 0), node.attrs["pads"]
+    require(node.attrs["mode"] == "constant" and min(pads) >= 0, node, f"mode {node.attrs['mode']} or negative pads")
+    require(node.attrs["value"] == 0.0 and x_quant == node.out_quant[0], node, "other padding than the zero point")
+    rank = len(pads) // 2
+    both = target.shape([pads[axis + end * rank] for axis in range(rank) for end in (0, 1)])
+    inputs = (target.value(node.inputs[0]), both, target.scalar(x_quant.zero_point[0]))
+    shape = target.graph.tensors[node.outputs[0]].shape
+    target.tensors[node.outputs[0]] = target.clamped(node, target.op("PAD", inputs, shape, "int8", "Pad"))
+
+
 def requantize(node: Node, target: TosaGraph) -> None:
     """RESCALE."""
     target.tensors[node.outputs[0]] = target.converted(node, 0, target.value(node.inputs[0]))
@@ -193,6 +224,7 @@ EMIT: Emitters = {
     "Identity": reshape,
     "MaxPool": max_pool,
     "Mul": mul,
+    "Pad": pad,
     "ReduceMean": mean,
     "Relu": relu,
     "Requantize": requantize,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Relu: y = Q(max(x, 0)) of the dequantized x, a table of 256 entries.
 
-Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped; rule "rescaled": the quotient in binary64.
-Source: google-ai-edge/LiteRT tflite/kernels/activations.cc; tensorflow
+Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped; rule "rescaled": by the
+quotient in binary64. Source: google-ai-edge/LiteRT tflite/kernels/activations.cc; tensorflow
 compiler/mlir/tosa/transforms/legalize_tfl.cc.
 """
 
