@@ -50,7 +50,7 @@ class TosaModel:
             import tosa_reference_model  # noqa: F401
             import tosa_serializer  # noqa: F401
         except ImportError as problem:
-            needs = f"oracle '{self.name}' needs tosa-tools (pip install 'q8emu[tosa]')"
+            needs = f"oracle '{self.name}' needs tosa-tools (pip install --no-deps tosa-tools)"
             return f"{needs}, which does not import: {problem}"
         return None
 
