@@ -26,7 +26,6 @@ from q8emu.graph import Graph
 from q8emu.inputs import random_inputs
 from q8emu.lower import lower
 from q8emu.numerics import PROFILES, profile
-from q8emu.numerics.multiplier import RULES
 from q8emu.readers.tflite import read_tflite
 from q8emu.result import OracleResult
 from q8emu.run import Runner
@@ -92,7 +91,7 @@ def near_ties(rng: np.random.Generator, multiplier: int, shift: int, count: int)
 @pytest.mark.parametrize("numerics", NAMES)
 def test_rescale_agrees(numerics: str, rng: np.random.Generator) -> None:
     """The definition in Python integers and RESCALE."""
-    rule, done = RULES[profile(numerics).rounding], 0
+    rule, done = profile(numerics).product.rule, 0
     while done < EXAMPLES * 10_000:
         multiplier = int(rng.choice([2**30, 3 * 2**29, 2**30 + 1, 2**31 - 1, *rng.integers(2**30, 2**31, 8)]))
         shift = int(rng.integers(2, 63))

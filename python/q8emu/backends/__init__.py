@@ -11,6 +11,7 @@ from q8emu.backends.base import Backend, GraphBackend, OracleSession
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
+from q8emu.backends.tflm import TFLM
 from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
@@ -23,6 +24,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort": ORT,
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
+        "tflm": TFLM(),
         "tosa-double": TOSA_DOUBLE,
         "tosa-inexact": TOSA_INEXACT,
         "tosa-single": TOSA_SINGLE,

@@ -29,6 +29,9 @@ TOSA_SINGLE = replace(
     name="tosa-single",
     reproduces="TOSA 1.0 (tosa-tools 2026.8), RESCALE with SINGLE_ROUND, quantized operators as MLIR lowers TFLite's",
     oracle="tosa-single",
-    rounding="single_rounding",
-    rescaling="single_rounding",
+    first_shift=0,
+    rounding="half_up",
+    rescaling="requantize",
 )
+
+HARDWARE = (TOSA_DOUBLE, TOSA_SINGLE)

@@ -48,7 +48,7 @@ def _lower_requantized(node: Node, low: Lowering) -> None:
     product = float(a.scale[0]) * float(b.scale[0])
     if low.numerics.multiply == "requantize":
         product = float(np.float32(product))
-    rule, arrays = by_multiplier(node, low, np.array([product / float(y.scale[0])]))
+    rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([product / float(y.scale[0])]))
     params = rule | {
         "a_zero_point": a.zero_point[0],
         "b_zero_point": b.zero_point[0],

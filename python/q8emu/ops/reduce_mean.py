@@ -9,7 +9,7 @@ Rule "requantize_quotient": the same sum, requantized by 1 / count * (x_scale / 
 Source: tensorflow compiler/mlir/tosa/transforms/legalize_common.cc (convertReduceMeanOp).
 
 Rule "requantize_by_16": as "requantize", but for the mean over height and width with the axes kept, which LiteRT
-computes from the raw sum with a float32 quotient, whole groups of 16 channels by "ruy_x86" and the others by
+computes from the raw sum with a float32 quotient, whole groups of 16 channels in two half_up stages and the others by
 "double_rounding".
 Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
 
@@ -31,8 +31,10 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+from q8emu.numerics.multiplier import RULES, Rescaling
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
-from q8emu.ops.output_stage import by_multiplier, multiplied, multiplier_arrays, rule_of
+from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
+from q8emu.tables import quantize_multiplier
 
 LANES, SEQUENTIAL, BLOCKS = range(3)
 
@@ -96,10 +98,10 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     source = low.copied(low.value(node.inputs[0], before + axes + after), (outer, count, inner))
     quotient = float(x.scale[0]) / float(y.scale[0])
     if low.numerics.mean == "requantize_quotient":
-        rule, arrays = by_multiplier(node, low, np.array([1.0 / count * quotient]))
+        rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([1.0 / count * quotient]))
     else:
-        pair = divided(multiplied(node, quotient), count)
-        rule, arrays = rule_of(low.numerics.rescaling), multiplier_arrays([pair])
+        pair = divided(quantize_multiplier(node, low.numerics.rescale, quotient), count)
+        rule, arrays = rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair])
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
     low.add("mean", (source,), (out,), params | rule, arrays)
@@ -117,9 +119,10 @@ def _lower_by_16(node: Node, low: Lowering) -> None:
     x_scale, y_scale = np.float32(x.scale[0]), np.float32(y.scale[0])
     zero = np.float32(np.float32(np.float32(x.zero_point[0]) * x_scale) / y_scale)
     zero = np.float32(zero + np.float32(0.5)) if zero > 0 else np.float32(zero - np.float32(0.5))
-    pair = multiplied(node, float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale))))
+    factor = float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale)))
+    pair = quantize_multiplier(node, Rescaling(RULES["ruy_x86"]), factor)
     params = {"x_zero_point": 0, "y_zero_point": y.zero_point[0] - int(zero), **clamp_params(node.attrs["clamp"])}
-    rule = rule_of("ruy_x86") | {"double_rounding_from": c // 16 * 16}
+    rule = rule_of(RULES["ruy_x86"], [pair]) | {"double_rounding_from": c // 16 * 16}
     out = low.new(y.dtype, (n, c))
     source = low.reshaped(node.inputs[0], (n, h * w, c))
     low.add("mean", (source,), (out,), params | rule, multiplier_arrays([pair]))
