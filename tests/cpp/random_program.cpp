@@ -195,6 +195,8 @@ void average_pool(ProgramBuilder& b) {
 void average_pool_raw(ProgramBuilder& b) {
   const DType dtype = b.quantized();
   pool(b, dtype, false);
+  if (b.chance(50)) b.set("x_zero_point", b.zero_point(dtype));
+  if (b.chance(50)) b.set("division", b.between(0, 1));
   b.set_bounds(dtype);
 }
 

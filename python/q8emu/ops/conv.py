@@ -59,9 +59,14 @@ def lower(node: Node, low: Lowering) -> None:
     centred = (w.reshape(w.shape[0], -1).astype(np.int64) - arrays["w_zero_point"][:, None]).T
     check_sums(node, low, x_quant, centred, centred.shape[0], arrays.get("bias"))
     params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
-    role: Role = "depthwise" if node.attrs.get("depthwise") else "grouped" if node.attrs["group"] > 1 else "product"
+    role: Role = "depthwise" if _is_depthwise(node, w) else "grouped" if node.attrs["group"] > 1 else "product"
     stage = output_stage(node, low, x_quant.scales(), np.broadcast_to(w_quant.scales(), w.shape[:1]), role)
     emit(node, low, w, params, arrays, stage)
+
+
+def _is_depthwise(node: Node, w: np.ndarray) -> bool:
+    """TFLite has an operator of its own for it; in ONNX it is a group for each of several input channels."""
+    return bool(node.attrs.get("depthwise", node.attrs["group"] > 1 and w.shape[1] == 1))
 
 
 def emit(
