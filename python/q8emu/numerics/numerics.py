@@ -8,6 +8,8 @@ the code that means it. An operator that has no rule under a profile is refused 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -75,7 +77,8 @@ class Numerics:
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
-            "float": dequantized, added in float32, quantized, as the float ONNX operators do.
+            "float": dequantized, added in float32, quantized, as the float ONNX operators do; "common_scale": each
+            operand requantized to the scale of the output by itself, then added, exact where the scales are equal.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
@@ -122,7 +125,7 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "float"]
+    add: Literal["fma", "left_shift", "float", "common_scale"]
     multiply: Literal["ratio", "requantize", "requantize_float64"]
     average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero"]
     mean: Literal["float_sum", "requantize", "requantize_quotient", "requantize_by_16"]
@@ -145,6 +148,14 @@ class Numerics:
     def rescale(self) -> Rescaling:
         """How sums, element-wise products, means and piecewise linear functions are requantized by integers."""
         return Rescaling(RULES["double_rounding"]) if self.rescaling == "double_rounding" else self.product
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the decisions; the name, the descriptions and the oracle decide nothing."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        decided = {k: v for k, v in fields.items() if k not in ("name", "reproduces", "oracle", "source")}
+        decided["overrides"] = {op: dict(own) for op, own in self.overrides if own}
+        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
     def for_operator(self, op: str) -> Numerics:
         """The record with the overrides for this operator in place."""
