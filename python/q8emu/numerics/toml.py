@@ -99,11 +99,11 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
 
 
 FLOAT_RULES = {
-    "add": ("fma", "float"),
-    "mean": ("float_sum",),
-    "multiply": ("ratio",),
+    "add": ("fma", "float", "per_branch"),
+    "mean": ("float_sum", "pool_only"),
+    "multiply": ("ratio", "none"),
     "requantize": ("float",),
-    "unary": ("float",),
+    "unary": ("float", "none"),
 }
 """The values of these fields that need no integer factor."""
 

@@ -3,7 +3,6 @@
 
 The Add rule "left_shift": with t = 2 max(a_scale, b_scale), A = (a - a_zero_point) 2^20 rescaled by a_scale / t, B
 likewise, y = requantize(A + B) by t / (2^20 y_scale). Source: google-ai-edge/LiteRT tflite/kernels/add.cc, sub.cc.
-The Add rule "common_scale": a - a_zero_point rescaled by a_scale / y_scale, b likewise, and their sum.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.numerics.multiplier import Rule
 from q8emu.ops.base import clamp_params, out_quant, quant
-from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
+from q8emu.ops.output_stage import by_multiplier
 from q8emu.tables import rescaled
 
 LEFT_SHIFT = 20
@@ -52,21 +50,8 @@ def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
     low.binary(node, "add_rescaled", (0, 1), params, arrays | stage)
 
 
-def lower_common_scale(node: Node, low: Lowering, sign: int) -> None:
-    """One add_rescaled; sign -1 subtracts the second operand."""
-    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
-    arrays = {
-        "a_rescaled": _rescaled_operand(low, a, float(y.scale[0]), 0),
-        "b_rescaled": sign * _rescaled_operand(low, b, float(y.scale[0]), 0),
-    }
-    as_it_is = [(1, 0)]
-    params = rule_of(Rule("floor", beyond="saturate"), as_it_is) | {"y_zero_point": y.zero_point[0]}
-    params |= clamp_params(node.attrs["clamp"])
-    low.binary(node, "add_rescaled", (0, 1), params, arrays | multiplier_arrays(as_it_is))
-
-
-def _rescaled_operand(low: Lowering, operand: QuantParams, scale: float, shift: int = LEFT_SHIFT) -> np.ndarray:
-    """int32[256], entry i for the value whose bits read as uint8 are i: shifted to the left, rescaled to the scale."""
-    function = rescaled(low.node, low.numerics.rescale, float(operand.scale[0]) / scale)
+def _rescaled_operand(low: Lowering, operand: QuantParams, twice: float) -> np.ndarray:
+    """int32[256], entry i for the value whose bits read as uint8 are i."""
+    function = rescaled(low.node, low.numerics.rescale, float(operand.scale[0]) / twice)
     codes = np.arange(256, dtype=np.uint8).view(operand.dtype).tolist()
-    return np.array([function((c - operand.zero_point[0]) << shift) for c in codes], np.int32)
+    return np.array([function((c - operand.zero_point[0]) << LEFT_SHIFT) for c in codes], np.int32)
