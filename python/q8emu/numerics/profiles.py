@@ -93,10 +93,10 @@ TFLM = replace(
     name="tflm",
     reproduces="TFLite Micro of October 2026 (PyPI tflite-micro), reference kernels, any CPU",
     oracle="tflm",
-    fully_connected="float32_product",
+    fully_connected="requantize",
     unary="fixed_point",
     source=(
-        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{fully_connected_common,activations_common,"
-        "logistic_common,tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
+        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{activations_common,logistic_common,"
+        "tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
     ),
 )
