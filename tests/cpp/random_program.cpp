@@ -13,7 +13,7 @@ namespace {
 
 // The fields of a requantization of accumulators of this magnitude.
 void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
-  const int64_t rule = b.between(0, 4);
+  const int64_t rule = b.between(0, 5);
   if (rule > 0) b.set("requantize", rule);  // absent: rule 0
   if (rule == 0) {
     b.scale_array("scale_bits", 1.0f / magnitude, lengths);
@@ -24,7 +24,13 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
   } else {
     b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
     b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
-    if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
+    if (rule == 5) {
+      b.set("first_shift", b.chance(40) ? 0 : b.between(1, 31));
+      b.set("first_rounding", b.between(0, 9));
+      b.set("rounding", b.between(0, 9));
+      b.set("saturates", b.between(0, 1));
+    } else if (has_channels && rule > 1 && b.chance(50))
+      b.set("double_rounding_from", b.between(0, lengths + 1));
   }
   b.set_range(dtype);
 }
