@@ -62,7 +62,8 @@ class Draw:
         """An int8 input of the model, with its data."""
         name = f"x{len(self.feeds)}"
         self.feeds[name] = self.values(shape)
-        step = self.scale() if scale is None else scale
+        usual = self.scale() if self.integer(0, 5) else self.scale(-1, 4)  # 2 and 4 put the ends of activations on ties
+        step = usual if scale is None else scale
         index = self.file.tensor(name, "int8", shape, [step], [self.point() if point is None else point])
         self.file.inputs.append(index)
         return index
@@ -137,7 +138,7 @@ def _ties(d: Draw, shape: Sequence[int], axis: int, step: float) -> tuple[list[i
     scales = [d.scale(-10, -4) for _ in range(count if d.integer(0, 1) else 1)]
     w = d.file.tensor("w", "int8", shape, scales, [0] * len(scales), axis, np.ones(tuple(shape), np.int8))
     y_scale = d.near(step * max(scales) * 2.0 ** d.integer(5, 22))
-    factors = np.float64(step) * np.float64(np.float32(scales)) / np.float64(np.float32(y_scale))
+    factors = np.float64(step) * np.array(scales, np.float64) / np.float64(np.float32(y_scale))
     wanted = (d.rng.integers(-140, 140, count) + 0.5) / factors
     values = np.clip(np.rint(wanted) + d.rng.integers(-1, 2, count), -(2**31), 2**31 - 1).astype(np.int32)
     products = [float(np.float32(step) * np.float32(s)) for s in scales]
@@ -156,7 +157,7 @@ def conv_2d_ties(d: Draw) -> Case:
     x = _resting(d, (1, 1, 1, 1))
     more, scale = _ties(d, (units, 1, 1, 1), 0, d.step(x))
     f = schema.Conv2D
-    ones: Options = {field: ("Int32", 1) for field in (f.STRIDE_W, f.STRIDE_H, f.DILATION_W, f.DILATION_H)}
+    ones: Options = dict.fromkeys((f.STRIDE_W, f.STRIDE_H, f.DILATION_W, f.DILATION_H), ("Int32", 1))
     return d.case("CONV_2D", [x, *more], d.output((1, 1, 1, units), scale), ones)
 
 
@@ -168,7 +169,7 @@ def depthwise_conv_2d_ties(d: Draw) -> Case:
     f = schema.DepthwiseConv2D
     fields = (f.STRIDE_W, f.STRIDE_H, f.DEPTH_MULTIPLIER, f.DILATION_W, f.DILATION_H)
     return d.case(
-        "DEPTHWISE_CONV_2D", [x, *more], d.output((1, 1, 1, units), scale), {field: ("Int32", 1) for field in fields}
+        "DEPTHWISE_CONV_2D", [x, *more], d.output((1, 1, 1, units), scale), dict.fromkeys(fields, ("Int32", 1))
     )
 
 
@@ -249,7 +250,8 @@ def _binary(operator: str) -> Callable[[Draw], Case]:
         b = d.input(other, None if d.integer(0, 3) else d.step(a))
         size = d.step(a) * d.step(b) * 60 if operator == "MUL" else max(d.step(a), d.step(b))
         order = [a, b] if d.integer(0, 1) else [b, a]
-        return d.case(operator, order, d.output(shape, d.near(size)), {schema.ACTIVATION: ("Int8", d.activation())})
+        y = d.output(shape, d.near(size * (2.0**12 if d.integer(0, 7) == 0 else 1)))  # so large: a delegate leaves it
+        return d.case(operator, order, y, {schema.ACTIVATION: ("Int8", d.activation())})
 
     return make
 
@@ -302,7 +304,8 @@ def _function(operator: str, scale: float = 0, point: int | None = None) -> Call
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
         x = d.input([count], d.scale(-8, 4 if operator in ("LOGISTIC", "TANH") else -2))
         d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
-        y = d.output([count], scale or d.near(d.step(x)), point)
+        spread = 2 if d.integer(0, 7) else 10  # so wide that a delegate leaves the operator to others
+        y = d.output([count], scale or d.near(d.step(x), spread), point)
         options: Options = {}
         if operator == "LEAKY_RELU":
             options = {schema.ALPHA: ("Float32", float(d.rng.choice([0.1, 0.01, 0.5, 0.25, d.rng.uniform(0, 1)])))}

@@ -24,11 +24,8 @@ class MeanAffine final : public LoadedStep {
     reader.expect_shape(y, {x.shape[0], x.shape[2]}, "y");
     x_ = x;
     scale_ = reader.positive_f32("scale_bits");
-    addend_ = reader.f32("addend_bits");
-    range_ = {.zero_point = 0,
-              .qmin = reader.integer("qmin", dtype_min(y.dtype), dtype_max(y.dtype)),
-              .qmax = reader.integer("qmax", dtype_min(y.dtype), dtype_max(y.dtype)),
-              .dtype = y.dtype};
+    addend_ = reader.finite_f32("addend_bits");
+    range_ = reader.bounds(y.dtype);
     reader.finish();
   }
 

@@ -73,27 +73,38 @@ class Numerics:
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
+            "common_shift": each operand times a multiplier of up to 21 bits, both for one shift, the sum half_up;
             "float": dequantized, added in float32, quantized, as the float ONNX operators do.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
-            "requantize": integer product, requantized.
+            "requantize": integer product, requantized; "float32": integer product, requantized with the float32 scale
+            f32(f32(a_scale * b_scale) / y_scale).
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
             "raw_half_away": half_away(sum / count) of the quantized values as they are.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count; "requantize_by_16": that, and for height and width
-            kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding".
+            kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding";
+            "affine": the raw sum in float32, times a scale, plus an addend that contains both zero points, half_even.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
             correctly rounded exp and tanh; "fixed_point": the same integers, Relu6 without rescaling, Logistic and Tanh
-            of Q4.27 values.
+            of Q4.27 values; "half_even": LeakyRelu with multipliers of 8 fraction bits, half_up, else
+            half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale)) + y_zero_point)) with f of binary64.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
-            rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule.
+            rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule;
+            "eight_bits": a multiplier of 8 fraction bits, half_up.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
+            "reciprocal": half_even of f32(x * f32(1 / scale));
             "reciprocal_by_8": half_even of f32(x * f32(1 / scale)) for whole groups of 8 elements, half_away of
             f64(x / scale) for the others.
         dequantize: "product": f32((q - zero_point) * scale); "affine_by_8": f32(f32(q * scale) + f32(-zero_point *
             scale)) for whole groups of 8 elements, the product for the others.
+        beyond_int16: element-wise sums and products that leave int16 before the clamp; "keep": clamped; "refuse": the
+            model, since some lanes of the kernels wrap them and others do not.
+        delegate: "none"; "xnnpack": operators that LiteRT does not give to XNNPACK, for their kind or their scales, go
+            by the profile `tflite`, and the bounds of a fused activation are half_even(f32(f32(bound / scale) +
+            zero_point)) for the others.
         source: where the decisions come from.
         overrides: other values of fields for single operators, by the operator's name.
     """
@@ -118,15 +129,17 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "float"]
-    multiply: Literal["ratio", "requantize"]
+    add: Literal["fma", "left_shift", "common_shift", "float"]
+    multiply: Literal["ratio", "requantize", "float32"]
     average_pool: Literal["dequantized_sum", "raw_half_away"]
-    mean: Literal["float_sum", "requantize", "requantize_by_16"]
+    mean: Literal["float_sum", "requantize", "requantize_by_16", "affine"]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away", "fixed_point"]
-    requantize: Literal["float", "rescaling", "rescaling_by_16"]
-    quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
+    unary: Literal["float", "half_away", "fixed_point", "half_even"]
+    requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits"]
+    quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]
+    beyond_int16: Literal["keep", "refuse"]
+    delegate: Literal["none", "xnnpack"]
     source: str
     overrides: Overrides = ()
 

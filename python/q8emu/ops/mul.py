@@ -4,6 +4,7 @@
 Rule "ratio": v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32.
 Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64.
 Source of the second: google-ai-edge/LiteRT tflite/kernels/mul.cc.
+Rule "float32": the product requantized by the float32 scale of "ratio", the zero point outside the rounding.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
-from q8emu.ops.binary import is_fused, lower_float
-from q8emu.ops.output_stage import by_multiplier
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, scale_bits
+from q8emu.ops.binary import check_int16, is_fused, largest, lower_float
+from q8emu.ops.output_stage import Params, by_multiplier
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -27,6 +28,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
     if low.numerics.multiply == "requantize":
         return _lower_requantized(node, low)
+    if low.numerics.multiply == "float32":
+        return _lower_float32(node, low)
     if not is_fused(node):
         return lower_float(node, low, 2)
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
@@ -45,7 +48,19 @@ def lower(node: Node, low: Lowering) -> None:
 def _lower_requantized(node: Node, low: Lowering) -> None:
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     product = float(np.float32(a.scale[0]) * np.float32(b.scale[0]))
+    check_int16(node, low, largest(a) * largest(b) * product / y.scale[0])
     rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([product / float(y.scale[0])]))
+    _add(node, low, rule, arrays)
+
+
+def _lower_float32(node: Node, low: Lowering) -> None:
+    factor = ratio(quant(node, 0).scale[0], quant(node, 1).scale[0], over=out_quant(node).scale[0])
+    low.check_scale(node, np.array([factor]))
+    _add(node, low, {}, {"scale_bits": scale_bits(factor)})
+
+
+def _add(node: Node, low: Lowering, rule: Params, arrays: dict[str, np.ndarray]) -> None:
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     params = rule | {
         "a_zero_point": a.zero_point[0],
         "b_zero_point": b.zero_point[0],
