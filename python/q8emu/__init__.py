@@ -3,6 +3,7 @@
 
     report = q8emu.verify("model.onnx")          # emulate, compare with the oracles, verdict
     trace = q8emu.run("model.onnx", inputs)      # emulate; outputs and every quantized tensor
+    q8emu.convert("model.tflite", "out.onnx")    # any quantized model as ONNX, QDQ or QOperator
     q8emu.inspect("model.onnx")                  # nodes, quantization parameters, what each lowers to
     emulator = q8emu.load("model.onnx")          # opened once, for many runs
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from q8emu.api import build_info, inspect, load, run
     from q8emu.backends import BACKENDS
+    from q8emu.convert import convert
     from q8emu.errors import Q8Error
     from q8emu.numerics import PROFILES, Numerics
     from q8emu.verify import verify
@@ -32,6 +34,7 @@ __all__ = [
     "Q8Error",
     "__version__",
     "build_info",
+    "convert",
     "inspect",
     "load",
     "run",
@@ -44,6 +47,7 @@ _HOMES = {
     "Numerics": "q8emu.numerics",
     "Q8Error": "q8emu.errors",
     "build_info": "q8emu.api",
+    "convert": "q8emu.convert",
     "inspect": "q8emu.api",
     "load": "q8emu.api",
     "run": "q8emu.api",

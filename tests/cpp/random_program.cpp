@@ -40,6 +40,10 @@ DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales) {
   const DType dtype = b.chance(60) ? b.quantized() : b.chance(50) ? DType::s32 : DType::f32;
   if (dtype == DType::f32) b.scale_array("scale_bits", 1.0f / magnitude, scales);
   if (is_quantized(dtype)) requantization(b, dtype, magnitude, scales);
+  if (b.chance(30)) {
+    b.set("accumulator_bits", b.between(16, 32));
+    b.set("overflow", b.between(0, 1));
+  }
   return dtype;
 }
 
@@ -191,6 +195,8 @@ void average_pool(ProgramBuilder& b) {
 void average_pool_raw(ProgramBuilder& b) {
   const DType dtype = b.quantized();
   pool(b, dtype, false);
+  if (b.chance(50)) b.set("x_zero_point", b.zero_point(dtype));
+  if (b.chance(50)) b.set("division", b.between(0, 1));
   b.set_bounds(dtype);
 }
 

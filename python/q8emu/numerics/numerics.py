@@ -69,19 +69,23 @@ class Numerics:
         rescaling: the rule of sums, element-wise products, means and piecewise linear functions; "requantize": that of
             the products; "double_rounding": 32 bits, half_up at bit 31, then half_away.
         accumulator_bits: width in bits of the sum of products.
-        overflow: what happens to a sum beyond that width; "wrap".
+        overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
+            product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
+            could get there, by proof from its weights.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
             "common_shift": each operand times a multiplier of up to 21 bits, both for one shift, the sum half_up;
             "float": dequantized, added in float32, quantized, as the float ONNX operators do.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
-            "requantize": integer product, requantized; "float32": integer product, requantized with the float32 scale
-            f32(f32(a_scale * b_scale) / y_scale).
+            "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
+            "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale).
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
-            "raw_half_away": half_away(sum / count) of the quantized values as they are.
+            "raw_half_away": half_away(sum / count) of the quantized values as they are; "centred_half_away": of the
+            values less their zero point; "raw_toward_zero": the raw quotient without its fraction.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
-            requantized with the multiplier divided by the count; "requantize_by_16": that, and for height and width
+            requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
+            1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
             kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding";
             "affine": the raw sum in float32, times a scale, plus an addend that contains both zero points, half_even.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
@@ -89,8 +93,9 @@ class Numerics:
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
             correctly rounded exp and tanh; "fixed_point": the same integers, Relu6 without rescaling, Logistic and Tanh
-            of Q4.27 values; "half_even": LeakyRelu with multipliers of 8 fraction bits, half_up, else
-            half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale)) + y_zero_point)) with f of binary64.
+            of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "half_even": LeakyRelu
+            with multipliers of 8 fraction bits, half_up, else half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale)) +
+            y_zero_point)) with f of binary64.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule;
             "eight_bits": a multiplier of 8 fraction bits, half_up.
@@ -127,14 +132,14 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap"]
+    overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal["fma", "left_shift", "common_shift", "float"]
-    multiply: Literal["ratio", "requantize", "float32"]
-    average_pool: Literal["dequantized_sum", "raw_half_away"]
-    mean: Literal["float_sum", "requantize", "requantize_by_16", "affine"]
+    multiply: Literal["ratio", "requantize", "requantize_float64", "float32"]
+    average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero"]
+    mean: Literal["float_sum", "requantize", "requantize_quotient", "requantize_by_16", "affine"]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away", "fixed_point", "half_even"]
+    unary: Literal["float", "half_away", "fixed_point", "rescaled", "half_even"]
     requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits"]
     quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """AveragePool (QDQ, QLinearAveragePool): mean of the values under each window.
 
-Rule "raw_half_away" divides the sum of the quantized values as they are; operand and output share their parameters.
-Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h.
+Rules "raw_half_away", "centred_half_away", "raw_toward_zero" divide the sum of the quantized values as they are, or
+less the zero point; operand and output share their parameters.
+Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h; arm/tosa-specification
+AVG_POOL2D; majianjia/nnom src/backends/nnom_local.c.
 
 Rule "dequantized_sum" adds float32 values tap by tap, the zero point inside the rounding; a window that is the whole
 image, unpadded, is a GlobalAveragePool there.
@@ -18,6 +20,13 @@ from q8emu.ops import global_average_pool
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 from q8emu.ops.window import resolve
 
+DIVIDED = {
+    "centred_half_away": (True, "half_away"),
+    "raw_half_away": (False, "half_away"),
+    "raw_toward_zero": (False, "toward_zero"),
+}
+"""Is the zero point taken off first, and how is the quotient rounded?"""
+
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """kernel, strides, dilations, pads, count_include_pad."""
@@ -29,7 +38,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One average_pool_raw; or one average_pool, or the global one."""
-    if low.numerics.average_pool == "raw_half_away":
+    if low.numerics.average_pool in DIVIDED:
         return _lower_raw(node, low)
     shape = low.graph.tensors[node.inputs[0]].shape
     image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
@@ -52,10 +61,13 @@ def lower(node: Node, low: Lowering) -> None:
 def _lower_raw(node: Node, low: Lowering) -> None:
     x, y = quant(node, 0), out_quant(node)
     if x != y:
-        low.refuse(node, f"divides the quantized values as they are: the output must have the input's parameters, {x}")
+        low.refuse(node, f"divides quantized values: the output must have the input's parameters, {x}")
     if node.attrs["count_include_pad"] and any(node.attrs["pads"]):
         low.refuse(node, "counts the taps inside the image only; found count_include_pad 1")
     params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")} | clamp_params(node.attrs["clamp"])
+    is_centred, division = DIVIDED[low.numerics.average_pool]
+    params |= {"x_zero_point": x.zero_point[0]} if is_centred else {}
+    params |= {"division": spec.DIVISION.index(division)} if division != spec.DIVISION[0] else {}
     source, out = low.channels_last(node.inputs[0]), low.new_channels_last(node.outputs[0])
     low.add("average_pool_raw", (source,), (out,), params)
     low.define_channels_last(node.outputs[0], out)

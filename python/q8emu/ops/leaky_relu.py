@@ -21,7 +21,7 @@ from q8emu.tables import eight_bits, rescaled
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """alpha."""
-    return {"alpha": float(node.attrs.get("alpha", 0.01))}
+    return {"alpha": float(np.float32(node.attrs.get("alpha", 0.01)))}
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -2,8 +2,9 @@
 """Mul (QDQ, QLinearMul), broadcast.
 
 Rule "ratio": v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32.
-Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64.
-Source of the second: google-ai-edge/LiteRT tflite/kernels/mul.cc.
+Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64;
+"requantize_float64": the product of the scales in binary64, too.
+Source: google-ai-edge/LiteRT tflite/kernels/mul.cc; tensorflow compiler/mlir/tosa/transforms/legalize_common.cc.
 Rule "float32": the product requantized by the float32 scale of "ratio", the zero point outside the rounding.
 """
 
@@ -26,10 +27,10 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
-    if low.numerics.multiply == "requantize":
-        return _lower_requantized(node, low)
     if low.numerics.multiply == "float32":
         return _lower_float32(node, low)
+    if low.numerics.multiply != "ratio":
+        return _lower_requantized(node, low)
     if not is_fused(node):
         return lower_float(node, low, 2)
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
@@ -47,7 +48,9 @@ def lower(node: Node, low: Lowering) -> None:
 
 def _lower_requantized(node: Node, low: Lowering) -> None:
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
-    product = float(np.float32(a.scale[0]) * np.float32(b.scale[0]))
+    product = float(a.scale[0]) * float(b.scale[0])
+    if low.numerics.multiply == "requantize":
+        product = float(np.float32(product))
     check_int16(node, low, largest(a) * largest(b) * product / y.scale[0])
     rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([product / float(y.scale[0])]))
     _add(node, low, rule, arrays)

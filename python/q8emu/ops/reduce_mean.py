@@ -5,8 +5,12 @@ Rule "requantize": the sum of x - x_zero_point, requantized; the multiplier of x
 the count.
 Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
 
-Rule "requantize_by_16": the same, but for the mean over height and width with the axes kept, which LiteRT computes from
-the raw sum with a float32 quotient, whole groups of 16 channels by "ruy_x86" and the others by "double_rounding".
+Rule "requantize_quotient": the same sum, requantized by 1 / count * (x_scale / y_scale) in binary64.
+Source: tensorflow compiler/mlir/tosa/transforms/legalize_common.cc (convertReduceMeanOp).
+
+Rule "requantize_by_16": as "requantize", but for the mean over height and width with the axes kept, which LiteRT
+computes from the raw sum with a float32 quotient, whole groups of 16 channels in two half_up stages and the others by
+"double_rounding".
 Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
 
 Rule "affine": the raw sum in float32, times f32(f32(x_scale / y_scale) * f32(1 / count)), plus an addend with both zero
@@ -32,7 +36,7 @@ from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.numerics.multiplier import RULES, Rescaling
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require
-from q8emu.ops.output_stage import multiplier_arrays, rule_of
+from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier
 
 LANES, SEQUENTIAL, BLOCKS = range(3)
@@ -93,10 +97,15 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     """One mean on [kept before, reduced, kept after]."""
     x, y = quant(node, 0), out_quant(node)
     source, (outer, count, inner) = _folded(node, low, axes)
-    pair = divided(quantize_multiplier(node, low.numerics.rescale, float(x.scale[0]) / float(y.scale[0])), count)
+    quotient = float(x.scale[0]) / float(y.scale[0])
+    if low.numerics.mean == "requantize_quotient":
+        rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([1.0 / count * quotient]))
+    else:
+        pair = divided(quantize_multiplier(node, low.numerics.rescale, quotient), count)
+        rule, arrays = rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair])
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
-    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair]))
+    low.add("mean", (source,), (out,), params | rule, arrays)
     low.define_reshaped(node.outputs[0], out)
 
 

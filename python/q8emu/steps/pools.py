@@ -28,17 +28,19 @@ def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer
 
 
 def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """half_away(sum of the taps / their count) of the quantized values as they are."""
+    """The sum of the centred taps over their count, to an integer; the zero point is 0 where the step names none."""
     x, out = inputs[0], outs[0]
-    window = integers(step, "kernel")
+    window, point = integers(step, "kernel"), integer(step, "x_zero_point") if "x_zero_point" in step.params else 0
+    division = numerics.DIVISION[integer(step, "division") if "division" in step.params else 0]
     total = np.zeros(out.shape, np.int64)
     count = np.zeros(out.shape[1:3], np.int64)
     for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
-        total += np.where(mask[None, :, :, None], picked.astype(np.int64), 0)
+        total += np.where(mask[None, :, :, None], picked.astype(np.int64) - point, 0)
         count += mask
     counts = count[None, :, :, None]
-    magnitude = (np.abs(total) + counts // 2) // counts  # half of an odd count is never reached
-    return [np.clip(np.sign(total) * magnitude, *bounds(step)).astype(out.dtype)]
+    half = counts // 2 if division == "half_away" else 0  # half of an odd count is never reached
+    magnitude = (np.abs(total) + half) // counts
+    return [np.clip(np.sign(total) * magnitude + point, *bounds(step)).astype(out.dtype)]
 
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:
