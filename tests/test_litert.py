@@ -36,7 +36,7 @@ RANDOM = int(os.environ.get("Q8EMU_RANDOM", "20"))
 SPEC_EXAMPLES = 5  # the Python definition is slow: it takes part in the first files of each operator
 
 ORACLES = [name for name, oracle in BACKENDS.items() if oracle.format == "TFLite"]
-NAMES = [name for name, record in PROFILES.items() if BACKENDS[record.oracle].format == "TFLite"]
+NAMES = [n for n, record in PROFILES.items() if record.oracle in ORACLES]
 MODELS = {
     "image": "ic/pretrainedResnet_quant.tflite",
     "keyword": "kws/kws_ref_model.tflite",

@@ -25,7 +25,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mean over [N, H W, C]."""
-    if low.numerics.mean != "float_sum":
+    if low.numerics.mean not in ("float_sum", "pool_only"):
         return lower_requantized(node, low, low.image_axes(node.inputs[0]))
     x, y = quant(node, 0), out_quant(node)
     shape = low.graph.tensors[node.inputs[0]].shape

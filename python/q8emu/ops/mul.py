@@ -29,6 +29,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
     if low.numerics.multiply == "float32":
         return _lower_float32(node, low)
+    if low.numerics.multiply == "none":
+        low.refuse(node, "has no rule for this operator")
     if low.numerics.multiply != "ratio":
         return _lower_requantized(node, low)
     if not is_fused(node):
