@@ -9,9 +9,9 @@ from q8emu.errors import BadInput
 from q8emu.numerics.guide import GUIDE
 from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
-from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, TFLM
+from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, TFLM, XNNPACK
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF, TFLM, *GUIDE, *HARDWARE)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF, TFLM, XNNPACK, *GUIDE, *HARDWARE)}
 
 
 def profile(name: str) -> Numerics:

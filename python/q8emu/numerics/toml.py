@@ -99,11 +99,11 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
 
 
 FLOAT_RULES = {
-    "add": ("fma", "float", "per_branch"),
-    "mean": ("float_sum", "pool_only"),
-    "multiply": ("ratio", "none"),
-    "requantize": ("float",),
-    "unary": ("float", "none"),
+    "add": ("fma", "float", "common_shift", "per_branch"),
+    "mean": ("float_sum", "affine", "pool_only"),
+    "multiply": ("ratio", "float32", "none"),
+    "requantize": ("float", "eight_bits"),
+    "unary": ("float", "half_even", "none"),
 }
 """The values of these fields that need no integer factor."""
 
