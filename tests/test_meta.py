@@ -31,11 +31,11 @@ ISA_ORDER = ("avx512vnni", "avx2", "reference")
 FLOORS = (
     {"errors", "_core"},
     {"graph", "numerics"},
-    {"program", "tables", "trace"},
+    {"delegate", "program", "tables", "trace"},
     {"datasets", "hosting", "models", "result", "steps"},
     {"lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},
-    {"canonical", "export", "lower", "report"},
+    {"canonical", "export", "lower", "profile", "report"},
     {"emulator", "report_text"},
     {"convert", "fingerprint", "inspect"},
     {"verify"},

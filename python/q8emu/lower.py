@@ -9,10 +9,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from q8emu.delegate import delegated
 from q8emu.errors import TooLarge, UnsupportedOperator
 from q8emu.graph import Graph, Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import Numerics
+from q8emu.numerics import Numerics, identity
 from q8emu.ops import OPS
 from q8emu.program import Buffer, Program, Step
 
@@ -45,8 +46,8 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
         low.define(name, low.new(graph.tensors[name].dtype, graph.tensors[name].shape))
     with np.errstate(all="ignore"):  # scales that combine to 0 or infinity are refused by name
         for node in graph.nodes:
-            low.node, low.numerics = node, arithmetic(node, numerics)
-            OPS[node.op].lower(node, low)
+            low.node, low.numerics = delegated(node, arithmetic(node, numerics))
+            OPS[node.op].lower(low.node, low)
     for name in graph.outputs:
         low.port_of(name)
     graph.check_outputs()
@@ -54,7 +55,7 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
     if work > MAX_WORK:
         raise TooLarge(f"The network needs {work} multiply-accumulates for one batch; the limit is {MAX_WORK}.")
     return Program(
-        numerics.name,
+        identity(numerics),
         tuple(low.buffers),
         MappingProxyType(low.constants),
         tuple(low.steps),
