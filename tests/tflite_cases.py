@@ -302,9 +302,11 @@ def softmax(d: Draw) -> Case:
 def _function(operator: str, scale: float = 0, point: int | None = None) -> Callable[[Draw], Case]:
     def make(d: Draw) -> Case:
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
-        x = d.input([count], d.scale(-8, 4 if operator in ("LOGISTIC", "TANH") else -2))
+        x = d.input([count], d.scale(-8, 4 if operator in ("HARD_SWISH", "LOGISTIC", "TANH") else -2))
         d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
-        spread = 2 if d.integer(0, 7) else 10  # so wide that a delegate leaves the operator to others
+        spread = (
+            2 if d.integer(0, 7) or operator == "HARD_SWISH" else 10
+        )  # so wide that a delegate leaves the operator to others
         y = d.output([count], scale or d.near(d.step(x), spread), point)
         options: Options = {}
         if operator == "LEAKY_RELU":
@@ -347,6 +349,29 @@ def pad(d: Draw) -> Case:
     pads = [[d.integer(0, 2), d.integer(0, 2)] for _ in shape]
     x = d.input(shape)
     return d.case("PAD", [x, d.constant(pads)], d.like(x, [a + n + b for n, (a, b) in zip(shape, pads, strict=True)]))
+
+
+def padv2(d: Draw) -> Case:
+    """PADV2 with any value."""
+    shape = [d.integer(1, 4) for _ in range(d.integer(1, 4))]
+    pads = [[d.integer(0, 2), d.integer(0, 2)] for _ in shape]
+    x = d.input(shape)
+    t = d.file.tensors[x]
+    fill = d.file.tensor("fill", "int8", (1,), t.scale, t.zero_point, data=d.rng.integers(-128, 128, 1, dtype=np.int8))
+    y = d.like(x, [a + n + b for n, (a, b) in zip(shape, pads, strict=True)])
+    return d.case("PADV2", [x, d.constant(pads), fill], y)
+
+
+def resize_nearest_neighbor(d: Draw) -> Case:
+    """RESIZE_NEAREST_NEIGHBOR, larger and smaller."""
+    image = _image(d, d.integer(1, 5))
+    size = [d.integer(1, 20), d.integer(1, 20)]
+    x = d.input(image)
+    corners, centers = [(False, False), (True, False), (False, True)][d.integer(0, 2)]
+    f = schema.ResizeNearestNeighbor
+    options: Options = {f.ALIGN_CORNERS: ("Bool", corners), f.HALF_PIXEL_CENTERS: ("Bool", centers)}
+    y = d.like(x, (image[0], *size, image[3]))
+    return d.case("RESIZE_NEAREST_NEIGHBOR", [x, d.constant(size)], y, options)
 
 
 def concatenation(d: Draw) -> Case:
@@ -425,17 +450,20 @@ CASES: dict[str, Callable[[Draw], Case]] = {
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
     "FULLY_CONNECTED ties": fully_connected_ties,
+    "HARD_SWISH": _function("HARD_SWISH"),
     "LEAKY_RELU": _function("LEAKY_RELU"),
     "LOGISTIC": _function("LOGISTIC", 2.0**-8, -128),
     "MAX_POOL_2D": _pool("MAX_POOL_2D"),
     "MEAN": mean,
     "MUL": _binary("MUL"),
     "PAD": pad,
+    "PADV2": padv2,
     "QUANTIZE": quantize,
     "QUANTIZE int8": _function("QUANTIZE"),
     "RELU": _function("RELU"),
     "RELU6": _function("RELU6"),
     "RESHAPE": reshape,
+    "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
     "SOFTMAX": softmax,
     "SQUEEZE": squeeze,
     "STRIDED_SLICE": strided_slice,

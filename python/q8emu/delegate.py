@@ -18,7 +18,7 @@ from q8emu.numerics import Numerics
 from q8emu.numerics.activation import NONE, bounds_half_even
 from q8emu.numerics.profiles import TFLITE
 
-BUILT_IN = frozenset({"AveragePool", "Relu", "Softmax"})
+BUILT_IN = frozenset({"AveragePool", "HardSwish", "Relu", "Softmax"})
 LARGEST_SCALE = 256  # of a product: from here on XNNPACK makes no kernel, and LiteRT does not open the model
 
 

@@ -7,7 +7,10 @@ Source of the rules: litert/tflite/kernels/, one file per operator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
+
+import numpy as np
 
 from q8emu.errors import BadQuantization, ShapeMismatch
 from q8emu.readers import tflite_schema as schema
@@ -80,6 +83,10 @@ def _logistic(op: Operator) -> Made:
 def _tanh(op: Operator) -> Made:
     _fixed_range(op, _SYMMETRIC)
     return _unary(op, "Tanh", {"clamp": INT8})
+
+
+def _hard_swish(op: Operator) -> Made:
+    return _unary(op, "HardSwish", {"clamp": INT8})
 
 
 def _softmax(op: Operator) -> Made:
@@ -155,6 +162,39 @@ def _pad(op: Operator) -> Made:
     return _moved(op, "Pad", {"mode": "constant", "pads": (*before, *after), "value": 0.0})
 
 
+def _padv2(op: Operator) -> Made:
+    fill, q = op.operand(2), op.quant(op.output)
+    value = fill.constant
+    op.require(value is not None and value.size == 1, "a padding value that is not a constant")
+    assert value is not None
+    if op.quant(fill) != q:
+        raise BadQuantization(f"{op.where}: its padding value has {fill.info.quant}; expected that of the output, {q}.")
+    made = _pad(op)
+    real = float((value.astype(np.float32) - np.float32(q.zero_point[0])).reshape(-1)[0] * np.float32(q.scale[0]))
+    return replace(made, nodes=tuple(replace(n, attrs={**n.attrs, "value": real}) for n in made.nodes))
+
+
+def _resize_nearest_neighbor(op: Operator) -> Made:
+    fields, shape = schema.ResizeNearestNeighbor, op.operand(0).info.shape
+    size = op.integers(1)
+    op.require(len(shape) == 4 and len(size) == 2 and min(size) >= 1, f"an image {list(shape)} and a size {size}")
+    corners, centers = (bool(op.option(f, "?")) for f in (fields.ALIGN_CORNERS, fields.HALF_PIXEL_CENTERS))
+    op.require(not (corners and centers), "aligned corners and half-pixel centers; expected one of them")
+    op.expect_shape(op.output, (shape[0], *size, shape[3]))
+    axes = [_nearest(n, m, corners, centers) for n, m in zip(shape[1:3], size, strict=True)]
+    index = (tuple(range(shape[0])), *axes, tuple(range(shape[3])))
+    return _moved(op, "Resize", {"index": index})
+
+
+def _nearest(length: int, out: int, corners: bool, centers: bool) -> tuple[int, ...]:
+    """The input coordinate of each output coordinate, in float32."""
+    ends = (length - 1, out - 1) if corners and out > 1 else (length, out)
+    scale = np.float32(ends[0]) / np.float32(ends[1])
+    at = (np.arange(out, dtype=np.float32) + np.float32(0.5 if centers else 0)) * scale
+    whole = np.floor(at + np.float32(0.5)) if corners else np.floor(at)  # at is not negative: half up is half away
+    return tuple(int(i) for i in whole.clip(0, length - 1))
+
+
 def _concatenation(op: Operator) -> Made:
     op.require(op.activation(schema.Concatenation.ACTIVATION)["clamp"] == INT8, "a fused activation; expected none")
     shapes = [op.operand(i).info.shape for i in range(len(op.inputs))]
@@ -210,16 +250,19 @@ READ: Mapping[str, Callable[[Operator], Made]] = {
     "DEQUANTIZE": _dequantize,
     "EXPAND_DIMS": _reshape,
     "FULLY_CONNECTED": fully_connected,
+    "HARD_SWISH": _hard_swish,
     "LEAKY_RELU": _leaky_relu,
     "LOGISTIC": _logistic,
     "MAX_POOL_2D": max_pool_2d,
     "MEAN": _mean,
     "MUL": _binary("Mul"),
     "PAD": _pad,
+    "PADV2": _padv2,
     "QUANTIZE": _quantize,
     "RELU": _activation("RELU"),
     "RELU6": _activation("RELU6"),
     "RESHAPE": _reshape,
+    "RESIZE_NEAREST_NEIGHBOR": _resize_nearest_neighbor,
     "SOFTMAX": _softmax,
     "SQUEEZE": _reshape,
     "STRIDED_SLICE": _strided_slice,
