@@ -88,6 +88,8 @@ def _takes_product(node: Node) -> bool:
     given = node.attrs.get("bias_scales", len(w.scale))
     if node.op == "Conv" and given not in (0, len(w.scale)):
         _refuse(node, f"{given} bias scales for {len(w.scale)} weight scales; expected as many")
+    if node.attrs.get("asymmetric") and node.attrs.get("depthwise"):
+        return False
     return node.op == "Gemm" or given > 0
 
 
