@@ -27,7 +27,7 @@ from q8emu.report import Report
 from q8emu.run import Runner
 from q8emu.trace import Trace
 from q8emu.verify import verify
-from tflite_cases import CASES, Case, Draw, case
+from tflite_cases import CASES, UINT8, Case, Draw, case
 from tflite_files import Options as FileOptions
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "20"))
@@ -78,8 +78,12 @@ def oracle_trace(oracle: str, one: Case, folder: Path) -> Trace:
     return BACKENDS[oracle].open(path, ["y"]).run(one.feeds)
 
 
-@pytest.mark.parametrize("operator", CASES)
-@pytest.mark.parametrize("numerics", NAMES)
+@pytest.mark.parametrize(
+    ("numerics", "operator"),
+    [
+        (n, operator) for n in NAMES for operator in (*CASES, *(() if n == "tflm" else UINT8))
+    ],  # TFLite Micro has no uint8
+)
 def test_single_operators_agree(numerics: str, operator: str, seed: int, tmp_path: Path) -> None:
     """The definition, the reference kernels, every ISA and LiteRT; the case is repeated from its seed."""
     from q8emu import _core

@@ -4,98 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from q8emu.readers import tflite_schema as schema
-from tflite_files import File, Options
-
-Rng = np.random.Generator
-
-
-@dataclass(frozen=True)
-class Case:
-    """One file and inputs for it."""
-
-    operator: str
-    model: bytes
-    feeds: dict[str, np.ndarray]
-
-
-class Draw:
-    """Numbers that a quantized operator may meet."""
-
-    def __init__(self, rng: Rng) -> None:
-        self.rng, self.file = rng, File()
-        self.powers = bool(rng.integers(2))  # scales that are powers of two make exact ties
-        self.feeds: dict[str, np.ndarray] = {}
-
-    def integer(self, low: int, high: int) -> int:
-        """From low to high, both included."""
-        return int(self.rng.integers(low, high, endpoint=True))
-
-    def scale(self, low: float = -8, high: float = -1) -> float:
-        """A float32 between two powers of two."""
-        exponent = self.rng.uniform(low, high)
-        return float(np.float32(np.exp2(round(exponent) if self.powers else exponent)))
-
-    def near(self, value: float, spread: float = 2) -> float:
-        """A scale within a factor of 2**spread of a value."""
-        return self.scale(np.log2(value) - spread, np.log2(value) + spread)
-
-    def point(self) -> int:
-        """A zero point, often one of the ends."""
-        return int(self.rng.choice([-128, 127, 0, *self.rng.integers(-128, 128, 3)]))
-
-    def values(self, shape: Sequence[int]) -> np.ndarray:
-        """int8 data: random, of one value, or of the ends."""
-        kind = self.integer(0, 9)
-        if kind == 0:
-            return np.full(shape, self.rng.choice([-128, 127, 0]), np.int8)
-        if kind == 1:
-            return self.rng.choice(np.array([-128, 127], np.int8), tuple(shape))
-        return self.rng.integers(-128, 128, tuple(shape), dtype=np.int8)
-
-    def input(self, shape: Sequence[int], scale: float | None = None, point: int | None = None) -> int:
-        """An int8 input of the model, with its data."""
-        name = f"x{len(self.feeds)}"
-        self.feeds[name] = self.values(shape)
-        usual = self.scale() if self.integer(0, 5) else self.scale(-1, 4)  # 2 and 4 put the ends of activations on ties
-        step = usual if scale is None else scale
-        index = self.file.tensor(name, "int8", shape, [step], [self.point() if point is None else point])
-        self.file.inputs.append(index)
-        return index
-
-    def output(self, shape: Sequence[int], scale: float, point: int | None = None) -> int:
-        """An int8 output of the model."""
-        index = self.file.tensor("y", "int8", shape, [scale], [self.point() if point is None else point])
-        self.file.outputs.append(index)
-        return index
-
-    def like(self, source: int, shape: Sequence[int]) -> int:
-        """An output with the parameters of another tensor."""
-        t = self.file.tensors[source]
-        return self.output(shape, t.scale[0], t.zero_point[0])
-
-    def constant(self, values: Sequence[Any] | np.ndarray, dtype: str = "int32") -> int:
-        """A constant that decides a shape."""
-        array = np.asarray(values, dtype)
-        return self.file.tensor(f"c{len(self.file.tensors)}", dtype, array.shape, data=array)
-
-    def activation(self) -> int:
-        """NONE, RELU, RELU_N1_TO_1 or RELU6."""
-        return int(self.rng.choice([0, 0, 1, 2, 3]))
-
-    def step(self, source: int) -> float:
-        """The scale of a tensor."""
-        return float(self.file.tensors[source].scale[0])
-
-    def case(self, operator: str, inputs: Sequence[int], output: int, options: Options | None = None) -> Case:
-        """The finished file."""
-        self.file.operator(operator, inputs, [output], options)
-        return Case(operator, self.file.build(), self.feeds)
+from tflite_draw import Case as Case
+from tflite_draw import Draw as Draw
+from tflite_draw import Rng
+from tflite_files import Options
 
 
 def _image(d: Draw, channels: int) -> tuple[int, int, int, int]:
@@ -118,10 +34,11 @@ def _weights(
 ) -> tuple[list[int], float]:
     """Indices of weights and a bias, sometimes none; the scale of an output that spreads over the range."""
     count = shape[axis]
-    many = bool(d.integer(0, 1))
+    many = bool(d.integer(0, 1)) and d.dtype == "int8"
     scales = [d.scale(-10, -4) for _ in range(count if many else 1)]
-    values = d.rng.integers(-127, 128, tuple(shape), dtype=np.int8)
-    w = d.file.tensor("w", "int8", shape, scales, [0] * len(scales), axis, values)
+    values = d.rng.integers(d.least + 1, d.least + 256, tuple(shape), dtype=d.dtype)
+    points = [0] * len(scales) if d.dtype == "int8" else [d.integer(1, 255)]
+    w = d.file.tensor("w", d.dtype, shape, scales, points, axis, values)
     found = [w]
     largest = max(scales) * step
     products = [float(np.float32(step) * np.float32(s)) for s in scales]  # what a converter writes for the bias
@@ -135,8 +52,10 @@ def _weights(
 def _ties(d: Draw, shape: Sequence[int], axis: int, step: float) -> tuple[list[int], float]:
     """Weights of 1 and biases at or next to ties of the output, for an input that is its zero point everywhere."""
     count = shape[axis]
-    scales = [d.scale(-10, -4) for _ in range(count if d.integer(0, 1) else 1)]
-    w = d.file.tensor("w", "int8", shape, scales, [0] * len(scales), axis, np.ones(tuple(shape), np.int8))
+    scales = [d.scale(-10, -4) for _ in range(count if d.integer(0, 1) and d.dtype == "int8" else 1)]
+    w = d.file.tensor(
+        "w", d.dtype, shape, scales, [0 if d.dtype == "int8" else 2] * len(scales), axis, np.ones(tuple(shape), d.dtype)
+    )
     y_scale = d.near(step * max(scales) * 2.0 ** d.integer(5, 22))
     factors = np.float64(step) * np.array(scales, np.float64) / np.float64(np.float32(y_scale))
     wanted = (d.rng.integers(-140, 140, count) + 0.5) / factors
@@ -296,16 +215,18 @@ def softmax(d: Draw) -> Case:
     """SOFTMAX over the last axis."""
     shape = [*(d.integer(1, 4) for _ in range(d.integer(1, 2))), d.integer(1, 40)]
     x = d.input(shape, d.scale(-7, 1))
-    return d.case("SOFTMAX", [x], d.output(shape, 2.0**-8, -128), {schema.BETA: ("Float32", 1.0)})
+    return d.case("SOFTMAX", [x], d.output(shape, 2.0**-8, d.least), {schema.BETA: ("Float32", 1.0)})
 
 
 def _function(operator: str, scale: float = 0, point: int | None = None) -> Callable[[Draw], Case]:
     def make(d: Draw) -> Case:
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
-        x = d.input([count], d.scale(-8, 4 if operator in ("LOGISTIC", "TANH") else -2))
-        d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
-        spread = 2 if d.integer(0, 7) else 10  # so wide that a delegate leaves the operator to others
-        y = d.output([count], scale or d.near(d.step(x), spread), point)
+        x = d.input([count], d.scale(-8, 4 if operator in ("HARD_SWISH", "LOGISTIC", "TANH") else -2))
+        d.feeds["x0"] = np.resize(np.arange(256) + d.least, count).astype(d.dtype)
+        spread = (
+            2 if d.integer(0, 7) or operator == "HARD_SWISH" else 10
+        )  # so wide that a delegate leaves the operator to others
+        y = d.output([count], scale or d.near(d.step(x), spread), None if point is None else d.least + 128 + point)
         options: Options = {}
         if operator == "LEAKY_RELU":
             options = {schema.ALPHA: ("Float32", float(d.rng.choice([0.1, 0.01, 0.5, 0.25, d.rng.uniform(0, 1)])))}
@@ -347,6 +268,31 @@ def pad(d: Draw) -> Case:
     pads = [[d.integer(0, 2), d.integer(0, 2)] for _ in shape]
     x = d.input(shape)
     return d.case("PAD", [x, d.constant(pads)], d.like(x, [a + n + b for n, (a, b) in zip(shape, pads, strict=True)]))
+
+
+def padv2(d: Draw) -> Case:
+    """PADV2 with any value."""
+    shape = [d.integer(1, 4) for _ in range(d.integer(1, 4))]
+    pads = [[d.integer(0, 2), d.integer(0, 2)] for _ in shape]
+    x = d.input(shape)
+    t = d.file.tensors[x]
+    fill = d.file.tensor(
+        "fill", d.dtype, (1,), t.scale, t.zero_point, data=d.rng.integers(d.least, d.least + 256, 1, dtype=d.dtype)
+    )
+    y = d.like(x, [a + n + b for n, (a, b) in zip(shape, pads, strict=True)])
+    return d.case("PADV2", [x, d.constant(pads), fill], y)
+
+
+def resize_nearest_neighbor(d: Draw) -> Case:
+    """RESIZE_NEAREST_NEIGHBOR, larger and smaller."""
+    image = _image(d, d.integer(1, 5))
+    size = [d.integer(1, 20), d.integer(1, 20)]
+    x = d.input(image)
+    corners, centers = [(False, False), (True, False), (False, True)][d.integer(0, 2)]
+    f = schema.ResizeNearestNeighbor
+    options: Options = {f.ALIGN_CORNERS: ("Bool", corners), f.HALF_PIXEL_CENTERS: ("Bool", centers)}
+    y = d.like(x, (image[0], *size, image[3]))
+    return d.case("RESIZE_NEAREST_NEIGHBOR", [x, d.constant(size)], y, options)
 
 
 def concatenation(d: Draw) -> Case:
@@ -425,17 +371,20 @@ CASES: dict[str, Callable[[Draw], Case]] = {
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
     "FULLY_CONNECTED ties": fully_connected_ties,
+    "HARD_SWISH": _function("HARD_SWISH"),
     "LEAKY_RELU": _function("LEAKY_RELU"),
     "LOGISTIC": _function("LOGISTIC", 2.0**-8, -128),
     "MAX_POOL_2D": _pool("MAX_POOL_2D"),
     "MEAN": mean,
     "MUL": _binary("MUL"),
     "PAD": pad,
+    "PADV2": padv2,
     "QUANTIZE": quantize,
     "QUANTIZE int8": _function("QUANTIZE"),
     "RELU": _function("RELU"),
     "RELU6": _function("RELU6"),
     "RESHAPE": reshape,
+    "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
     "SOFTMAX": softmax,
     "SQUEEZE": squeeze,
     "STRIDED_SLICE": strided_slice,
@@ -445,6 +394,11 @@ CASES: dict[str, Callable[[Draw], Case]] = {
 }
 
 
+# The same operators on uint8, whose weights have a zero point.
+UINT8 = [f"{name} uint8" for name in CASES if name != "QUANTIZE int8"]
+
+
 def case(kind: str, rng: Rng) -> Case:
     """A random case of one operator."""
-    return CASES[kind](Draw(rng))
+    name = kind.removesuffix(" uint8")
+    return CASES[name](Draw(rng, "int8" if name == kind else "uint8"))

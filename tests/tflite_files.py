@@ -15,7 +15,15 @@ from q8emu.readers import tflite_schema as schema
 CODES = {name: (code, union or 0) for code, (name, union) in schema.OPERATORS.items()}
 TYPES = {name: code for code, name in schema.ELEMENT_TYPES.items()}
 
-VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "EXPAND_DIMS": 1, "FULLY_CONNECTED": 5, "RESHAPE": 1, "SQUEEZE": 1}
+VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "EXPAND_DIMS": 1,
+    "FULLY_CONNECTED": 5,
+    "HARD_SWISH": 1,
+    "RESHAPE": 1,
+    "SQUEEZE": 1,
+}
 
 Options = Mapping[int, tuple[str, Any]]  # field → kind (Int8, Int32, Bool, Float32) and value
 Fields = Mapping[Any, tuple[str, Any]]

@@ -18,7 +18,7 @@ from q8emu.numerics import Numerics
 from q8emu.numerics.activation import NONE, bounds_half_even
 from q8emu.numerics.profiles import TFLITE
 
-BUILT_IN = frozenset({"AveragePool", "Relu", "Softmax"})
+BUILT_IN = frozenset({"AveragePool", "HardSwish", "Relu", "Softmax"})
 LARGEST_SCALE = 256  # of a product: from here on XNNPACK makes no kernel, and LiteRT does not open the model
 
 
@@ -88,6 +88,8 @@ def _takes_product(node: Node) -> bool:
     given = node.attrs.get("bias_scales", len(w.scale))
     if node.op == "Conv" and given not in (0, len(w.scale)):
         _refuse(node, f"{given} bias scales for {len(w.scale)} weight scales; expected as many")
+    if node.attrs.get("asymmetric") and node.attrs.get("depthwise"):
+        return False
     return node.op == "Gemm" or given > 0
 
 

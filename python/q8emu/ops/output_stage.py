@@ -49,13 +49,17 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
     if numerics.scale == "float64" or (role == "fully_connected" and numerics.fully_connected == "float64"):
         low.check_scale(node, factors)
         return params | {"requantize": REQUANTIZE.index("float64")}, {"scale64_bits": f64_bits(factors)}
-    if role == "fully_connected" and numerics.fully_connected == "float32_product" and factors.size == 1:
+    whole = factors.size == 1 and role == "fully_connected" and numerics.fully_connected == "float32_product"
+    asymmetric = bool(node.attrs.get("asymmetric"))
+    if whole or asymmetric:
         factors = product.astype(np.float64) / float(y.scale[0])
     rescaling = numerics.product
     more: Params = {}
     if role == "grouped" and numerics.grouped == "double_rounding":
         rescaling = Rescaling(RULES["double_rounding"])
-    if role == "depthwise" and numerics.depthwise == "ruy_x86_by_8":
+    if role == "depthwise" and numerics.depthwise == "ruy_x86_by_8" and asymmetric:
+        rescaling = Rescaling(RULES["double_rounding"])
+    elif role == "depthwise" and numerics.depthwise == "ruy_x86_by_8":
         rescaling = Rescaling(RULES["ruy_x86"])
         more = {"double_rounding_from": factors.size // LANES * LANES}
     rule, arrays = by_multiplier(node, rescaling, factors)

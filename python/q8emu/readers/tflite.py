@@ -37,7 +37,7 @@ def is_tflite(model: Path | bytes) -> bool:
 
 
 def read_tflite(model: Path | str | bytes) -> Graph:
-    """Read a TFLite model that is quantized to int8.
+    """Read a TFLite model that is quantized to int8, or to uint8.
 
     Args:
         model: a path, or the bytes of a file.
@@ -157,6 +157,9 @@ class _Builder:
 
     def add(self, op: Operator) -> None:
         """Read one operator."""
+        dtypes = {t.info.dtype for t in (*op.inputs, op.output) if t is not None} & {"int8", "uint8"}
+        if len(dtypes) > 1 and op.kind != "QUANTIZE":
+            raise UnsupportedOperator(f"{op.where} mixes int8 and uint8; expected one of them.")
         for tensor in (*op.inputs, op.output):
             if tensor is not None and tensor.constant is None:
                 self._tensors.setdefault(tensor.info.name, tensor.info)

@@ -13,13 +13,13 @@ import numpy as np
 from q8emu.errors import BadModel, BadQuantization, ShapeMismatch, UnsupportedOperator
 from q8emu.graph import INTERNAL, Node, QuantParams, TensorInfo
 from q8emu.numerics.activation import NONE, bounds_half_away
+from q8emu.numerics.spec import limits
 from q8emu.readers import tflite_schema as schema
 from q8emu.readers.flatbuffer import Table
 from q8emu.readers.shapes import MAX_RANK
 from q8emu.readers.tflite_tensors import FileTensor
 
 Clamp = tuple[int, int]
-INT8: Clamp = (-128, 127)
 ACTIVATIONS = {"NONE": NONE, "RELU": (0.0, math.inf), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)}
 NEAR = 1e-6  # up to this far apart, LiteRT takes the scales of a pool's input and output for equal
 
@@ -95,6 +95,11 @@ class Operator:
         clamp = bounds_half_away(real, params.scale[0], params.zero_point[0], params.dtype)
         return {"activation": real, "clamp": clamp}
 
+    @property
+    def limits(self) -> Clamp:
+        """The least and the greatest value of the output's dtype."""
+        return limits(self.quant(self.output).dtype)
+
     # Operands
 
     @property
@@ -132,8 +137,8 @@ class Operator:
         """
         info = tensor.info
         self.require(
-            info.dtype == "int8",
-            f"tensor '{info.name}' of {info.dtype}; expected int8 (quantize the model fully to int8)",
+            info.dtype in ("int8", "uint8"),
+            f"tensor '{info.name}' of {info.dtype}; expected int8 or uint8 (quantize the model fully)",
         )
         if info.quant is None or not info.quant.is_per_tensor:
             raise BadQuantization(f"{self.where}: tensor '{info.name}' must have one scale and one zero point.")

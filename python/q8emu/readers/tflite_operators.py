@@ -7,11 +7,14 @@ Source of the rules: litert/tflite/kernels/, one file per operator.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
+
+import numpy as np
 
 from q8emu.errors import BadQuantization, ShapeMismatch
 from q8emu.readers import tflite_schema as schema
-from q8emu.readers.tflite_operator import INT8, Made, Operator
+from q8emu.readers.tflite_operator import Made, Operator
 from q8emu.readers.tflite_products import (
     average_pool_2d,
     conv_2d,
@@ -60,11 +63,12 @@ def _unary(op: Operator, canonical: str, attrs: Mapping[str, object]) -> Made:
 
 def _leaky_relu(op: Operator) -> Made:
     alpha = 0.0 if op.options is None else op.options.real(schema.ALPHA)
-    return _unary(op, "LeakyRelu", {"alpha": alpha, "clamp": INT8})
+    return _unary(op, "LeakyRelu", {"alpha": alpha, "clamp": op.limits})
 
 
 def _fixed_range(op: Operator, expected: tuple[tuple[float, ...], tuple[int, ...]]) -> None:
     y = op.quant(op.output)
+    expected = (expected[0], (expected[1][0] + (128 if y.dtype == "uint8" else 0),))
     if (y.scale, y.zero_point) != expected:
         raise BadQuantization(
             f"{op.where}: the output has scale {y.scale[0]} and zero point {y.zero_point[0]}; "
@@ -74,12 +78,16 @@ def _fixed_range(op: Operator, expected: tuple[tuple[float, ...], tuple[int, ...
 
 def _logistic(op: Operator) -> Made:
     _fixed_range(op, _UNIT)
-    return _unary(op, "Sigmoid", {"clamp": INT8})
+    return _unary(op, "Sigmoid", {"clamp": op.limits})
 
 
 def _tanh(op: Operator) -> Made:
     _fixed_range(op, _SYMMETRIC)
-    return _unary(op, "Tanh", {"clamp": INT8})
+    return _unary(op, "Tanh", {"clamp": op.limits})
+
+
+def _hard_swish(op: Operator) -> Made:
+    return _unary(op, "HardSwish", {"clamp": op.limits})
 
 
 def _softmax(op: Operator) -> Made:
@@ -88,7 +96,7 @@ def _softmax(op: Operator) -> Made:
     op.require(beta == 1.0, f"beta {beta}; expected 1")
     op.require(1 <= rank <= 4, f"an input of {rank} axes; expected 1 to 4")
     _fixed_range(op, _UNIT)
-    return _unary(op, "Softmax", {"axes": (rank - 1, rank), "clamp": INT8})
+    return _unary(op, "Softmax", {"axes": (rank - 1, rank), "clamp": op.limits})
 
 
 def _quantize(op: Operator) -> Made:
@@ -114,7 +122,7 @@ def _mean(op: Operator) -> Made:
     keep = bool(op.option(schema.KEEP_DIMS, "?"))
     shape = [1 if i in axes else d for i, d in enumerate(x.info.shape) if keep or i not in axes]
     op.expect_shape(op.output, shape)
-    attrs = {"axes": axes, "clamp": INT8}
+    attrs = {"axes": axes, "clamp": op.limits}
     return Made((op.node("ReduceMean", [x.info.name], attrs, [op.quant(x)], op.quant(op.output)),))
 
 
@@ -135,7 +143,7 @@ def _reshape(op: Operator) -> Made:
 
 def _moved(op: Operator, canonical: str, attrs: Mapping[str, object]) -> Made:
     q = op.unchanged(op.operand(0))
-    node = op.node(canonical, [op.operand(0).info.name], {**attrs, "clamps": (INT8,)}, [q], q)
+    node = op.node(canonical, [op.operand(0).info.name], {**attrs, "clamps": (op.limits,)}, [q], q)
     return Made((node,))
 
 
@@ -155,8 +163,43 @@ def _pad(op: Operator) -> Made:
     return _moved(op, "Pad", {"mode": "constant", "pads": (*before, *after), "value": 0.0})
 
 
+def _padv2(op: Operator) -> Made:
+    fill, q = op.operand(2), op.quant(op.output)
+    value = fill.constant
+    op.require(value is not None and value.size == 1, "a padding value that is not a constant")
+    assert value is not None
+    if op.quant(fill) != q:
+        raise BadQuantization(f"{op.where}: its padding value has {fill.info.quant}; expected that of the output, {q}.")
+    made = _pad(op)
+    real = float((value.astype(np.float32) - np.float32(q.zero_point[0])).reshape(-1)[0] * np.float32(q.scale[0]))
+    return replace(made, nodes=tuple(replace(n, attrs={**n.attrs, "value": real}) for n in made.nodes))
+
+
+def _resize_nearest_neighbor(op: Operator) -> Made:
+    fields, shape = schema.ResizeNearestNeighbor, op.operand(0).info.shape
+    size = op.integers(1)
+    op.require(len(shape) == 4 and len(size) == 2 and min(size) >= 1, f"an image {list(shape)} and a size {size}")
+    corners, centers = (bool(op.option(f, "?")) for f in (fields.ALIGN_CORNERS, fields.HALF_PIXEL_CENTERS))
+    op.require(not (corners and centers), "aligned corners and half-pixel centers; expected one of them")
+    op.expect_shape(op.output, (shape[0], *size, shape[3]))
+    axes = [_nearest(n, m, corners, centers) for n, m in zip(shape[1:3], size, strict=True)]
+    index = (tuple(range(shape[0])), *axes, tuple(range(shape[3])))
+    return _moved(op, "Resize", {"index": index})
+
+
+def _nearest(length: int, out: int, corners: bool, centers: bool) -> tuple[int, ...]:
+    """The input coordinate of each output coordinate, in float32."""
+    ends = (length - 1, out - 1) if corners and out > 1 else (length, out)
+    scale = np.float32(ends[0]) / np.float32(ends[1])
+    at = (np.arange(out, dtype=np.float32) + np.float32(0.5 if centers else 0)) * scale
+    whole = np.floor(at + np.float32(0.5)) if corners else np.floor(at)  # at is not negative: half up is half away
+    return tuple(int(i) for i in whole.clip(0, length - 1))
+
+
 def _concatenation(op: Operator) -> Made:
-    op.require(op.activation(schema.Concatenation.ACTIVATION)["clamp"] == INT8, "a fused activation; expected none")
+    op.require(
+        op.activation(schema.Concatenation.ACTIVATION)["clamp"] == op.limits, "a fused activation; expected none"
+    )
     shapes = [op.operand(i).info.shape for i in range(len(op.inputs))]
     rank, axis = len(shapes[0]), op.option(schema.Concatenation.AXIS)
     op.require(-rank <= axis < rank, f"axis {axis} of tensors of {rank} axes")
@@ -168,7 +211,7 @@ def _concatenation(op: Operator) -> Made:
     operands = [op.operand(i) for i in range(len(shapes))]
     quants = [op.unchanged(t) for t in operands]
     constants = {t.info.name: t.constant for t in operands if t.constant is not None}
-    attrs = {"axis": axis, "clamps": (INT8,)}
+    attrs = {"axis": axis, "clamps": (op.limits,)}
     names = [t.info.name for t in operands]
     return Made((op.node("Concat", names, attrs, quants, op.quant(op.output)),), (), constants)
 
@@ -193,12 +236,12 @@ def _strided_slice(op: Operator) -> Made:
     kept = [len(range(*r)) for r in ranges]
     op.require(min(kept, default=1) > 0, f"an empty slice {kept}")
     op.expect_shape(op.output, [n for axis, n in enumerate(kept) if not masks[2] >> axis & 1])
-    attrs = {"ranges": tuple(ranges), "clamps": (INT8,)}
+    attrs = {"ranges": tuple(ranges), "clamps": (op.limits,)}
     if op.output.info.shape == tuple(kept):
         return Made((op.node("Slice", [x.info.name], attrs, [q], q),))
     part = op.internal("slice", kept, q)
     first = op.node("Slice", [x.info.name], attrs, [q], q, output=part.name, name=part.name)
-    return Made((first, op.node("Reshape", [part.name], {"clamps": (INT8,)}, [q], q)), (part,))
+    return Made((first, op.node("Reshape", [part.name], {"clamps": (op.limits,)}, [q], q)), (part,))
 
 
 READ: Mapping[str, Callable[[Operator], Made]] = {
@@ -210,16 +253,19 @@ READ: Mapping[str, Callable[[Operator], Made]] = {
     "DEQUANTIZE": _dequantize,
     "EXPAND_DIMS": _reshape,
     "FULLY_CONNECTED": fully_connected,
+    "HARD_SWISH": _hard_swish,
     "LEAKY_RELU": _leaky_relu,
     "LOGISTIC": _logistic,
     "MAX_POOL_2D": max_pool_2d,
     "MEAN": _mean,
     "MUL": _binary("Mul"),
     "PAD": _pad,
+    "PADV2": _padv2,
     "QUANTIZE": _quantize,
     "RELU": _activation("RELU"),
     "RELU6": _activation("RELU6"),
     "RESHAPE": _reshape,
+    "RESIZE_NEAREST_NEIGHBOR": _resize_nearest_neighbor,
     "SOFTMAX": _softmax,
     "SQUEEZE": _reshape,
     "STRIDED_SLICE": _strided_slice,

@@ -171,20 +171,25 @@ def _window(
 
 
 def _weights(op: Operator, tensor: FileTensor, rank: int, axis: int) -> tuple[np.ndarray, QuantParams]:
-    """Constant int8 weights; their scales, one or one per output channel (then along axis 0 of the result)."""
+    """Constant weights of the input's dtype, and their parameters, along axis 0 of the result where there are many.
+
+    int8: one scale, or one per output channel, and zero points 0; uint8: one scale and one zero point.
+    """
     info, value = tensor.info, tensor.constant
-    op.quant(op.operand(0))  # a float model is told so
+    dtype = op.quant(op.operand(0)).dtype  # a float model is told so
     op.require(rank == 2 or op.optional(2) is not None, "no bias; expected one, without which LiteRT does not run it")
-    op.require(value is not None and info.dtype == "int8", f"weights '{info.name}' that are not an int8 constant")
+    op.require(value is not None and info.dtype == dtype, f"weights '{info.name}' that are not a constant of {dtype}")
     assert value is not None
     if len(info.shape) != rank or value.size == 0:
         raise ShapeMismatch(f"{op.where}: weights of shape {list(info.shape)}; expected {rank} axes of 1 or more.")
     params = info.quant
-    if params is None or any(params.zero_point) or params.axis not in (None, axis):
+    asymmetric = params is not None and dtype == "uint8" and params.is_per_tensor
+    if params is None or not (asymmetric or (not any(params.zero_point) and params.axis in (None, axis))):
         raise BadQuantization(
-            f"{op.where}: weights '{info.name}' must have zero points 0 and one scale, or one along axis {axis}."
+            f"{op.where}: weights '{info.name}' must have zero points 0 and one scale, or one along axis {axis}; "
+            "of uint8, one scale and one zero point."
         )
-    return value, QuantParams("int8", params.scale, params.zero_point, None if params.is_per_tensor else 0)
+    return value, QuantParams(dtype, params.scale, params.zero_point, None if params.is_per_tensor else 0)
 
 
 def _product(
@@ -214,6 +219,8 @@ def _product(
         constants[bias.info.name] = value.reshape(-1)
         note = _bias_note(op, bias.info, x, params)
         attrs = attrs | {"bias_scales": len(bias.info.quant.scale) if bias.info.quant else 0}
+    if x.dtype == "uint8":
+        attrs = attrs | {"asymmetric": True}
     in_quant = (x, params, None)[: len(names)]
     node = op.node(kind, names, attrs, in_quant, y, output=target)
     return Made((node,), (), constants, note)
@@ -233,4 +240,4 @@ def _bias_note(op: Operator, bias: TensorInfo, x: QuantParams, w: QuantParams) -
 
 
 def _reshape(op: Operator, source: str, params: QuantParams, target: str, name: str) -> Node:
-    return op.node("Reshape", [source], {"clamps": ((-128, 127),)}, [params], params, output=target, name=name)
+    return op.node("Reshape", [source], {"clamps": (op.limits,)}, [params], params, output=target, name=name)

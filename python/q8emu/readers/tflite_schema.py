@@ -90,6 +90,12 @@ class StridedSlice(IntEnum):
     BEGIN_MASK, END_MASK, ELLIPSIS_MASK, NEW_AXIS_MASK, SHRINK_AXIS_MASK, OFFSET = range(6)
 
 
+class ResizeNearestNeighbor(IntEnum):
+    """Fields of ResizeNearestNeighborOptions."""
+
+    ALIGN_CORNERS, HALF_PIXEL_CENTERS = range(2)
+
+
 ACTIVATION = 0  # the only field of AddOptions, MulOptions and SubOptions that counts
 BETA = 0  # of SoftmaxOptions
 ALPHA = 0  # of LeakyReluOptions
@@ -144,7 +150,10 @@ OPERATORS = {
     41: ("SUB", 28),
     43: ("SQUEEZE", None),
     45: ("STRIDED_SLICE", 32),
+    60: ("PADV2", None),
     70: ("EXPAND_DIMS", None),
+    97: ("RESIZE_NEAREST_NEIGHBOR", 74),
     98: ("LEAKY_RELU", 75),
     114: ("QUANTIZE", None),
+    117: ("HARD_SWISH", None),
 }
