@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +18,7 @@ from q8emu.run import Runner
 from strategies_steps import Dict, Maker
 
 NAMES = list(ROUNDINGS)
+ROUNDS, ROWS = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "120")), 6
 EXTREMES = (-(2**31), -(2**31) + 1, -(2**30), -1, 0, 1, 2**30 - 1, 2**30, 2**31 - 1)
 
 
@@ -75,14 +77,15 @@ def test_the_rules_that_have_a_name_are_values_of_the_stages(rng: np.random.Gene
 @pytest.mark.parametrize("isa", ISAS)
 def test_widths_stages_and_extremes(isa: str, rng: np.random.Generator) -> None:
     """Every rule in both stages, multipliers of every width, shifts to the left, both ends of int32."""
-    for index in range(120):
+    for index in range(ROUNDS):
         bits = int(rng.integers(8, 33)) if index % 4 else 0
         form = Form(bits, snap="nearest", mantissa=("half_away", "half_even", "floor")[index % 3])
         first = 0 if index % 2 or not bits else int(rng.integers(1, bits))
         rule = Rule(NAMES[index % 10], first, NAMES[int(rng.integers(10))], ("wrap", "saturate")[int(rng.integers(2))])
         columns = int(rng.choice([1, 3, 4, 5, 7, 8, 9, 17]))
-        acc = rng.integers(-(2**31), 2**31, (6, columns)) >> rng.integers(0, 31, (6, columns))
-        ties = rng.integers(-300, 300, (6, columns)) << rng.integers(0, 20, (6, columns))
+        shape = ROWS, columns
+        acc = rng.integers(-(2**31), 2**31, shape) >> rng.integers(0, 31, shape)
+        ties = rng.integers(-300, 300, shape) << rng.integers(0, 20, shape)
         acc = np.where(rng.random(acc.shape) < 0.4, ties, acc)
         acc = np.where(rng.random(acc.shape) < 0.2, rng.choice(EXTREMES, acc.shape), acc).astype(np.int32)
         factors = np.exp2(rng.uniform(-32, 29, columns) if index % 5 == 0 else rng.uniform(-20, 0, columns))
