@@ -62,17 +62,21 @@ def test_refusal_is_a_proof_from_the_weights(tmp_path: Path) -> None:
         lowered(model, overflow="refuse", accumulator_bits=18)
 
 
-def test_the_proven_bound_is_reached(tmp_path: Path) -> None:
-    """One width less than the least that is accepted, and an input whose sum does not fit."""
-    model = residual(tmp_path / "m.onnx")
-    graph = canonicalize(read_onnx(model))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_proven_bound_is_the_exact_one(sign: int, tmp_path: Path) -> None:
+    """The operand that takes every product to its end reaches the value in the sentence; a bias pushes to one side."""
+    graph = canonicalize(read_onnx(residual(tmp_path / "m.onnx")))
     stem = next(n for n in graph.nodes if n.name == "stem")
     w, bias = (graph.constants[stem.inputs[i]].astype(np.int64) for i in (1, 2))
-    reach = np.maximum(w * -128, w * 127).sum((1, 2, 3)) + bias
-    lowest = np.minimum(w * -128, w * 127).sum((1, 2, 3)) + bias
-    bits = next(b for b in range(16, 33) if reach.max() < 2 ** (b - 1) and lowest.min() >= -(2 ** (b - 1)))
-    with pytest.raises(BadQuantization, match="Conv 'stem'"):
-        lowered(model, overflow="refuse", accumulator_bits=bits - 1)
+    pushed = (bias * 0 + sign * 2**20).astype(np.int32)
+    graph = replace(graph, constants={**graph.constants, stem.inputs[2]: pushed})
+    ends = np.maximum(sign * w * -128, sign * w * 127).sum((1, 2, 3)) + 2**20  # of sign * sum
+    bits = int(ends.max()).bit_length()
+    numerics = replace(PROFILES["tflite-ref"], name="own", overflow="refuse", accumulator_bits=bits)
+    channel = int(np.flatnonzero(ends >= 2 ** (bits - 1))[0])
+    with pytest.raises(BadQuantization, match=rf"'stem'.*channel {channel} can reach {sign * ends[channel]}, beyond"):
+        lower(graph, numerics)
+    lower(graph, replace(numerics, accumulator_bits=bits + 1))
 
 
 def test_a_bias_that_does_not_fit(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from conftest import ISAS
 from q8emu import models
 from q8emu.errors import BadQuantization
 from q8emu.numerics import PROFILES
+from q8emu.numerics.multiplier import quantize_multiplier, requantize
 from q8emu.numerics.numerics import Numerics
 from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.numerics.toml import contradictions, decisions
 from q8emu.profile import find_profile
+from strategies_requantize import accumulators, run
+
+REQUANTIZATIONS = int(os.environ.get("Q8EMU_REQUANTIZATIONS", "10000"))
 
 
 def test_the_literal_pseudocode_and_what_it_means() -> None:
@@ -38,6 +43,25 @@ def test_the_literal_pseudocode_and_what_it_means() -> None:
     )
     difference = np.unique(two.astype(int) - one)
     assert difference.tolist() == [0, 1], "layers before it have a Relu, which hides the difference"
+
+
+@pytest.mark.parametrize("name", ["half-away", "hwguide", "pow2", "pow2-half-even"])
+def test_requantizations(name: str, rng: np.random.Generator) -> None:
+    """Kernels against the definition; Q8EMU_REQUANTIZATIONS makes it longer."""
+    how, left = find_profile(name).product, REQUANTIZATIONS
+    while left > 0:
+        acc, zero_point = accumulators(rng, 200, 33), int(rng.integers(-128, 128))
+        factors = np.exp2(rng.uniform(-20, 0, 33))
+        powers = np.exp2(np.round(np.log2(factors)))
+        is_power = (rng.random(33) < 0.3) | (how.form.bits == 0)
+        pairs = [quantize_multiplier(float(f), how.form) for f in np.where(is_power, powers, factors)]
+        expected = [
+            [requantize(a, how.rule, *pair, zero_point, (-128, 127)) for a, pair in zip(row, pairs, strict=True)]
+            for row in acc.tolist()
+        ]
+        for isa in ISAS:
+            np.testing.assert_array_equal(run(isa, acc, how.rule, pairs, zero_point), expected)
+        left -= acc.size
 
 
 def power_of_two_model(path: Path, *, scale: float = 2.0**-7) -> Path:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -13,28 +14,9 @@ from conftest import ISAS
 from q8emu.numerics import multiplier, spec
 from q8emu.numerics.multiplier import Form, Rule, quantize_multiplier
 from q8emu.numerics.rounding import ROUNDINGS
-from q8emu.run import Runner
-from strategies_steps import Dict, Maker
+from strategies_requantize import EXTREMES, NAMES, accumulators, run
 
-NAMES = list(ROUNDINGS)
-EXTREMES = (-(2**31), -(2**31) + 1, -(2**30), -1, 0, 1, 2**30 - 1, 2**30, 2**31 - 1)
-
-
-def run(isa: str, acc: np.ndarray, rule: Rule, pairs: list[tuple[int, int]], zero_point: int = 0) -> np.ndarray:
-    """int32[R, C] through the kernel of an ISA, as the bias of a product of zeros."""
-    rows, columns = acc.shape
-    params: Dict = {"a_zero_point": 0, "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
-    params |= {"requantize": multiplier.REQUANTIZE.index("staged"), "first_shift": rule.first_shift}
-    params |= {"first_rounding": NAMES.index(rule.first_rounding), "rounding": NAMES.index(rule.rounding)}
-    params |= {"saturates": int(rule.beyond == "saturate"), "y_zero_point": zero_point, "qmin": -128, "qmax": 127}
-    arrays = {
-        "multiplier": np.array([p[0] for p in pairs], np.int32),
-        "shift": np.array([p[1] for p in pairs], np.int32),
-    }
-    arrays |= {"b_zero_point": np.zeros(1, np.int32), "bias": acc.astype(np.int32)}
-    operands = [np.zeros((rows, 1), np.int8), np.zeros((1, columns), np.int8)]
-    single = Maker(0).single("matmul", operands, [("int8", (rows, columns))], params, arrays, (1,))
-    return Runner(single.program, kernels=isa, threads=1).run(single.feeds).outputs["y0"]
+ROUNDS, ROWS = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "120")), 6
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -75,16 +57,13 @@ def test_the_rules_that_have_a_name_are_values_of_the_stages(rng: np.random.Gene
 @pytest.mark.parametrize("isa", ISAS)
 def test_widths_stages_and_extremes(isa: str, rng: np.random.Generator) -> None:
     """Every rule in both stages, multipliers of every width, shifts to the left, both ends of int32."""
-    for index in range(120):
+    for index in range(ROUNDS):
         bits = int(rng.integers(8, 33)) if index % 4 else 0
         form = Form(bits, snap="nearest", mantissa=("half_away", "half_even", "floor")[index % 3])
         first = 0 if index % 2 or not bits else int(rng.integers(1, bits))
         rule = Rule(NAMES[index % 10], first, NAMES[int(rng.integers(10))], ("wrap", "saturate")[int(rng.integers(2))])
         columns = int(rng.choice([1, 3, 4, 5, 7, 8, 9, 17]))
-        acc = rng.integers(-(2**31), 2**31, (6, columns)) >> rng.integers(0, 31, (6, columns))
-        ties = rng.integers(-300, 300, (6, columns)) << rng.integers(0, 20, (6, columns))
-        acc = np.where(rng.random(acc.shape) < 0.4, ties, acc)
-        acc = np.where(rng.random(acc.shape) < 0.2, rng.choice(EXTREMES, acc.shape), acc).astype(np.int32)
+        acc = accumulators(rng, ROWS, columns)
         factors = np.exp2(rng.uniform(-32, 29, columns) if index % 5 == 0 else rng.uniform(-20, 0, columns))
         factors = np.where(rng.random(columns) < 0.3, np.exp2(np.round(np.log2(factors))), factors)
         pairs = [quantize_multiplier(float(f), form) for f in factors][: columns if index % 3 else 1]

@@ -60,6 +60,7 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "float64 and half_up": ('base = "ort"\nscale = "float64"\nrounding = "half_up"', r"scale float64 goes with"),
     "two stages of a shift": ('base = "pow2"\nfirst_shift = 3', r"power_of_two goes with first_shift 0"),
     "a long first stage": ('base = "tflite-ref"\nmultiplier_bits = 16', r"first_shift goes up to .* = 15, found 31"),
+    "a mean by shifts": ('base = "pow2"\nmean = "requantize"', r"mean requantize divides a multiplier"),
     "snap without shifts": ('base = "ort"\nsnap = "nearest"', r"snap nearest is for scale power_of_two"),
     "integers by a float": ('base = "ort"\nadd = "left_shift"', r"add left_shift rescales integers"),
     "contradicting override": (

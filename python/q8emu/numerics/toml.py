@@ -85,6 +85,8 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
             f"scale power_of_two goes with first_shift 0 and fraction_bits 0, found {numerics.first_shift} and "
             f"{numerics.fraction_bits}"
         )
+    if numerics.scale == "power_of_two" and numerics.mean == "requantize" and numerics.rescaling == "requantize":
+        yield "mean requantize divides a multiplier, which scale power_of_two has not; use requantize_quotient"
     if numerics.scale == "multiplier" and numerics.first_shift >= numerics.multiplier_bits:
         yield (
             f"first_shift goes up to multiplier_bits - 1 = {numerics.multiplier_bits - 1}, found {numerics.first_shift}"
