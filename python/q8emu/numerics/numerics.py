@@ -71,7 +71,8 @@ class Numerics:
         accumulator_bits: width in bits of the sum of products.
         overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
             product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
-            could get there, by proof from its weights.
+            could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
+            not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
@@ -127,7 +128,7 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap", "saturate", "refuse"]
+    overflow: Literal["wrap", "saturate", "refuse", "pair_saturate"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal["fma", "left_shift", "float", "per_branch", "converted", "aligned"]
     multiply: Literal["ratio", "requantize", "requantize_float64", "none"]

@@ -13,6 +13,13 @@ from q8emu.numerics import spec
 
 def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
     """What a product step is told: nothing where its sums are int32 that wrap, or cannot leave their width."""
+    if low.numerics.overflow == "pair_saturate":
+        x, w = (low.graph.tensors[name] for name in low.node.inputs[:2])
+        single = low.node.attrs.get("group", 1) > 1 and w.shape[:2] == (
+            low.node.attrs["group"],
+            1,
+        )  # has its own kernel
+        return {"saturates_pairs": 1} if (x.dtype, w.dtype) == ("uint8", "int8") and not single else {}
     bits, overflow = low.numerics.accumulator_bits, low.numerics.overflow
     if overflow == "refuse" or (bits, overflow) == (32, "wrap"):
         return {}

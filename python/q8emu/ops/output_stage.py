@@ -36,7 +36,8 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
     y = node.out_quant[0]
     if y is None:
         return accumulator_params(low), {"scale_bits": scale_bits(product)}
-    params: Params = accumulator_params(low) | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    params: Params = accumulator_params(low)
+    params |= {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     numerics = low.numerics
     if numerics.scale == "float32":
         scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)
