@@ -126,7 +126,8 @@ def build(folder: Path) -> None:
     for number in range(PRODUCTS):
         data, x = model(number)
         (folder / f"product.{number}.onnx").write_bytes(data)
-        np.savez(folder / f"product.{number}.npz", **{"in.x": x})
+        fed: dict[str, Any] = {"in.x": x}
+        np.savez(folder / f"product.{number}.npz", **fed)
     for path in sorted((ROOT / "golden/cases").iterdir()):
         (folder / path.name).write_bytes(path.read_bytes())
 

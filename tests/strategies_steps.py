@@ -309,6 +309,7 @@ def mul_ratio(seed: int) -> Single:
     power, other = 2.0 ** m.c.integer(-14, 0), float(m.rng.uniform(1e-5, 0.1))
     ratio = m.c.pick(power, other, *[(m.c.integer(0, 255) + 0.5) / max(abs(product), 1)] * 2)
     params = {f"{side}_zero_point": point for side, point in points.items()} | {"ratio_bits": bit(ratio)}
+    params |= {"fused": 1} if m.c.chance(50) else {}
     return m.single("mul_ratio", [x, y], [(dtype, out)], params | m.clamp(dtype))
 
 

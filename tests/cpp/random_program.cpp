@@ -169,6 +169,7 @@ void mul_ratio(ProgramBuilder& b) {
   b.set("a_zero_point", b.zero_point(a_dtype));
   b.set("b_zero_point", b.zero_point(b_dtype));
   b.set_f32("ratio_bits", b.scale(0.01f));
+  b.set("fused", b.between(0, 1));
   b.set_range(y_dtype);
 }
 

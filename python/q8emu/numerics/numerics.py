@@ -82,6 +82,7 @@ class Numerics:
             rescaled to the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer
             scale, the sum requantized.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
+            "ratio_fused": that in one fused multiply-add;
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
             "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "none": refused.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
@@ -141,7 +142,7 @@ class Numerics:
     overflow: Literal["wrap", "saturate", "refuse", "pair_saturate"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal["fma", "left_shift", "common_shift", "float", "per_branch", "converted", "aligned"]
-    multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "none"]
+    multiply: Literal["ratio", "ratio_fused", "requantize", "requantize_float64", "float32", "none"]
     average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "none"]
     mean: Literal[
         "float_sum",
