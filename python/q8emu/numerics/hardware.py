@@ -34,6 +34,15 @@ TOSA_SINGLE = replace(
     rescaling="requantize",
 )
 
+TOSA_INEXACT = replace(
+    TOSA_SINGLE,
+    name="tosa-inexact",
+    reproduces="TOSA 1.0, RESCALE with INEXACT_ROUND as the reference model of tosa-tools 2026.8 chooses to round",
+    oracle="tosa-inexact",
+    scale="multiplier_float32",
+    rounding="half_even",
+)
+
 CMSIS_NN = replace(
     TFLM,
     name="cmsis-nn",
@@ -117,4 +126,4 @@ ORT_X64_AVX2 = replace(
     ),
 )
 
-HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, ORT_X64_AVX2, TOSA_DOUBLE, TOSA_SINGLE)
+HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, ORT_X64_AVX2, TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE)

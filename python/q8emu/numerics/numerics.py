@@ -50,7 +50,8 @@ class Numerics:
         oracle: the name of the backend whose bits it promises; empty where there is none.
         scale: form of the requantization scale, per channel; "float32": f32(f32(x_scale * w_scale) / y_scale);
             "float64": the binary64 quotient x_scale * w_scale / y_scale, half_away(f64(acc * scale)); "multiplier":
-            that quotient as an integer and a shift; "power_of_two": that quotient as a shift alone.
+            that quotient as an integer and a shift; "multiplier_float32": these two as one float32 scale;
+            "power_of_two": that quotient as a shift alone.
         multiplier_bits: width of the signed multiplier in bits; n: it lies in [2^(n - 2), 2^(n - 1)).
         fraction_bits: 0: the shift follows the factor; n: every factor is an integer over 2^n, not normalized.
         mantissa: how a factor is rounded to the bits of its multiplier.
@@ -127,7 +128,7 @@ class Numerics:
     name: str
     reproduces: str
     oracle: str
-    scale: Literal["float32", "float64", "multiplier", "power_of_two"]
+    scale: Literal["float32", "float64", "multiplier", "multiplier_float32", "power_of_two"]
     multiplier_bits: Annotated[int, Within(8, 32)]
     fraction_bits: Annotated[int, Within(0, 62)]
     mantissa: Literal["half_away", "half_even", "floor"]
@@ -171,7 +172,8 @@ class Numerics:
         """How accumulators of products are requantized by integers."""
         rule = Rule(self.rounding, self.first_shift, self.first_rounding, self.beyond)
         bits = 0 if self.scale == "power_of_two" else self.multiplier_bits
-        return Rescaling(rule, Form(bits, self.fraction_bits, self.mantissa, self.carry, self.snap))
+        form = Form(bits, self.fraction_bits, self.mantissa, self.carry, self.snap)
+        return Rescaling(rule, form, self.scale == "multiplier_float32")
 
     @property
     def rescale(self) -> Rescaling:
