@@ -76,7 +76,7 @@ def read_profile(path: Path, bases: Mapping[str, Numerics], operators: Collectio
 def contradictions(numerics: Numerics) -> Iterator[str]:
     """Decisions that exclude each other, one sentence each."""
     stages = f"found rounding {numerics.rounding} and first_shift {numerics.first_shift}"
-    if numerics.scale in ("float32", "multiplier_float32") and (
+    if numerics.scale in (*FLOAT32, "multiplier_float32") and (
         numerics.rounding != "half_even" or numerics.first_shift
     ):
         yield f"scale {numerics.scale} goes with rounding half_even and first_shift 0, {stages}"
@@ -91,7 +91,7 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
         yield (
             f"first_shift goes up to multiplier_bits - 1 = {numerics.multiplier_bits - 1}, found {numerics.first_shift}"
         )
-    if numerics.rescaling == "requantize" and numerics.scale in ("float32", "float64"):
+    if numerics.rescaling == "requantize" and numerics.scale in (*FLOAT32, "float64"):
         for name, floats in FLOAT_RULES.items():
             if getattr(numerics, name) not in floats:
                 yield (
@@ -100,11 +100,13 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
                 )
 
 
+FLOAT32 = ("float32", "float32_reciprocal")
+
 FLOAT_RULES = {
-    "add": ("fma", "float", "common_shift", "per_branch"),
+    "add": ("fma", "float", "common_shift", "per_branch", "float_reciprocal", "common_shift_22"),
     "mean": ("float_sum", "affine", "pool_only"),
-    "multiply": ("ratio", "ratio_fused", "float32", "none"),
-    "requantize": ("float", "eight_bits"),
+    "multiply": ("ratio", "ratio_fused", "float32", "float_reciprocal", "none"),
+    "requantize": ("float", "eight_bits", "float_by_8"),
     "unary": ("float", "half_even", "none"),
 }
 """The values of these fields that need no integer factor."""
