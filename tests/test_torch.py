@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -88,9 +89,13 @@ def calibration() -> np.ndarray:
 
 @pytest.fixture(scope="session", params=NAMES)
 def resnet8(
-    request: pytest.FixtureRequest, calibration: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    package: Import,
+    calibration: np.ndarray,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[str, Path]:
     """The name of a profile, and the TorchScript file for its engine."""
+    package("torch", "torch")
     from torch_resnet8 import write
 
     engine = request.param.removeprefix("torch-")
@@ -188,3 +193,22 @@ def test_a_file_that_torch_refuses_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="oracle 'torch-fbgemm'") as problem:
         BACKENDS["torch-fbgemm"].open(path, [])
     assert "\n" not in str(problem.value)
+
+
+@pytest.mark.parametrize("style", ["qdq", "qoperator"])
+def test_its_onnx_gives_the_same_bits(
+    style: Literal["qdq", "qoperator"], resnet8: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Every quantized tensor, under the profile of the engine."""
+    from q8emu import models
+
+    numerics, path = resnet8
+    q8emu.convert(path, tmp_path / "model.onnx", style=style)
+    (images,) = models.default_inputs().values()
+    traces = []
+    for model in (path, tmp_path / "model.onnx"):
+        (part,) = Emulator(model, Options(numerics)).batches({"x": images})
+        traces.append(part.run())
+    assert len(traces[0].tensors) == 18 and set(traces[0].tensors) <= set(traces[1].tensors)
+    assert all(np.array_equal(array, traces[1].tensors[name]) for name, array in traces[0].tensors.items())
+    assert np.array_equal(traces[0].outputs["output"], traces[1].outputs["output"])
