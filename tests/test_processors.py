@@ -27,8 +27,8 @@ from q8emu.numerics import profile
 from q8emu.readers.onnx import read_onnx
 from q8emu.run import Runner
 
-PROFILES = {"ort-x64-avx2": "haswell"}
-REFUSED: dict[str, set[str]] = {"ort-x64-avx2": set()}
+PROFILES = {"ort-arm": "cortex-a76", "ort-x64-avx2": "haswell"}
+REFUSED: dict[str, set[str]] = {"ort-arm": {"ReduceMean"}, "ort-x64-avx2": set()}
 """Golden cases that a profile has no rule for."""
 SMALL = 20_000
 """Elements up to which the spec, which is slow, runs a case as well."""
@@ -57,10 +57,19 @@ def assert_same(found: np.ndarray, expected: np.ndarray, what: str) -> None:
 @pytest.mark.parametrize("name", PROFILES)
 def test_large_products_are_those_of_the_processor(name: str, kernels: str) -> None:
     """uint8 by int8: convolutions dense, in groups and depthwise, and matrix products."""
-    values = committed(PROFILES[name])
+    values, refused, reasons = committed(PROFILES[name]), [], {True}
     for number in range(processors.PRODUCTS if kernels != "spec" else 60):
         model, x = processors.model(number)
-        assert_same(emulated(model, {"x": x}, name, kernels)["y"], values[f"product.{number}/y"], f"product {number}")
+        try:
+            found = emulated(model, {"x": x}, name, kernels)["y"]
+        except UnsupportedOperator as problem:
+            refused.append(number)
+            reasons.add("weights of -128 at two taps in a row" in str(problem))
+            continue
+        assert_same(found, values[f"product.{number}/y"], f"product {number}")
+    assert len(refused) < 30
+    assert reasons == {True}
+    assert (17 in refused) == (name == "ort-arm")  # there, one value of the processor's wraps in 16 bits
 
 
 @pytest.mark.parametrize("operator", cases.CASES)

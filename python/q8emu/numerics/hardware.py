@@ -114,6 +114,21 @@ NNOM = replace(
     source="majianjia/nnom: inc/nnom.h, src/backends/nnom_local.c; the compiled functions made the golden values",
 )
 
+ORT_ARM = replace(
+    ORT,
+    name="ort-arm",
+    reproduces="ONNX Runtime 1.31 CPU, fused graph with integer kernels, 64-bit ARM with dot products (Cortex-A76)",
+    oracle="",
+    overflow="pairs_of_taps",
+    add="qlinear_22",
+    multiply="ratio_fused",
+    mean="pool_only",
+    source=(
+        "microsoft/onnxruntime: core/mlas/lib/{qladd,qlmul,quantize}.cpp, and the files of ort; its released binary on "
+        "an emulated Cortex-A76 made the golden values"
+    ),
+)
+
 ORT_X64_AVX2 = replace(
     ORT,
     name="ort-x64-avx2",
@@ -126,4 +141,15 @@ ORT_X64_AVX2 = replace(
     ),
 )
 
-HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, ORT_X64_AVX2, TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE)
+HARDWARE = (
+    CMSIS_NN,
+    CMSIS_NN_SINGLE,
+    GEMMINI,
+    NNOM,
+    NVDLA,
+    ORT_ARM,
+    ORT_X64_AVX2,
+    TOSA_DOUBLE,
+    TOSA_INEXACT,
+    TOSA_SINGLE,
+)

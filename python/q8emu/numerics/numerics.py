@@ -81,7 +81,8 @@ class Numerics:
         overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
             product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
             could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
-            not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added.
+            not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added;
+            "pairs_of_taps": wraps; depthwise weights with which a sum of two taps could leave int16 are refused.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
@@ -94,7 +95,7 @@ class Numerics:
             "float_reciprocal": dequantized and added in float32, then half_even of f32(sum * f32(1 / y_scale)) for
             whole groups of 64 elements as they are in memory, quantized by `quantize` for the others;
             "common_shift_22": both ratios to y_scale as integers over one power of two, the larger with 22 bits,
-            half_away of their sum.
+            half_away of their sum; "qlinear_22": that where ONNX Runtime fuses the addition, else "float".
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "ratio_fused": that in one fused multiply-add;
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
@@ -162,7 +163,7 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap", "saturate", "refuse", "pair_saturate"]
+    overflow: Literal["wrap", "saturate", "refuse", "pair_saturate", "pairs_of_taps"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal[
         "fma",
@@ -175,6 +176,7 @@ class Numerics:
         "aligned",
         "float_reciprocal",
         "common_shift_22",
+        "qlinear_22",
     ]
     multiply: Literal["ratio", "ratio_fused", "requantize", "requantize_float64", "float32", "float_reciprocal", "none"]
     average_pool: Literal[

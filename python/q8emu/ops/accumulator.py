@@ -16,7 +16,7 @@ def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
     if low.numerics.overflow == "pair_saturate":
         return {"saturates_pairs": 1} if _adds_pairs(low) else {}
     bits, overflow = low.numerics.accumulator_bits, low.numerics.overflow
-    if overflow == "refuse" or (bits, overflow) == (32, "wrap"):
+    if overflow in ("refuse", "pairs_of_taps") or (bits, overflow) == (32, "wrap"):
         return {}
     return {"accumulator_bits": bits, "overflow": int(overflow == "saturate")}
 
@@ -31,6 +31,19 @@ def _adds_pairs(low: Lowering) -> bool:
     shares = params is None or len(set(params.zero_point)) == 1
     is_depthwise = "group" in low.node.attrs and w.shape[:2] == (low.node.attrs["group"], 1) and shares
     return (x.dtype, w.dtype) == ("uint8", "int8") and not is_depthwise
+
+
+def check_taps(node: Node, low: Lowering, w: np.ndarray) -> None:
+    """Under the overflow "pairs_of_taps", refuse depthwise weights OIHW with which a sum of two taps can leave int16.
+
+    The kernels take taps two by two in 16 bits, x - 128 for uint8: only twice -128 times -128 does not fit.
+    """
+    if low.numerics.overflow != "pairs_of_taps" or w.shape[:2] != (node.attrs["group"], 1) or w.dtype != np.int8:
+        return
+    taps = w.reshape(w.shape[0], -1)
+    pairs = taps[:, : taps.shape[1] // 2 * 2].reshape(len(taps), -1, 2)
+    if (pairs == -128).all(-1).any():
+        low.refuse(node, "has no rule for depthwise weights of -128 at two taps in a row, whose sum leaves 16 bits")
 
 
 def refuse_unproven(node: Node, low: Lowering) -> None:

@@ -41,13 +41,13 @@ def lower(node: Node, low: Lowering) -> None:
         return lower_left_shift(node, low, 1)
     if low.numerics.add == "common_shift":
         return lower_common_shift(node, low, 1)
-    if low.numerics.add == "common_shift_22":
+    if low.numerics.add == "common_shift_22" or (low.numerics.add == "qlinear_22" and is_fused(node)):
         return lower_common_shift_22(node, low)
     if low.numerics.add == "float_reciprocal":
         return lower_by_64(node, low)
     if low.numerics.add in BRANCHES:
         return lower_branches(node, low, 1)
-    if low.numerics.add == "float" or not is_fused(node):
+    if low.numerics.add in ("float", "qlinear_22") or not is_fused(node):
         return lower_float(node, low, 0)
     order = (0, 1)
     if repeats_first(*(low.graph.tensors[n].shape for n in node.inputs)):
