@@ -61,6 +61,10 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "two stages of a shift": ('base = "pow2"\nfirst_shift = 3', r"power_of_two goes with first_shift 0"),
     "a long first stage": ('base = "tflite-ref"\nmultiplier_bits = 16', r"first_shift goes up to .* = 15, found 31"),
     "a mean by shifts": ('base = "pow2"\nmean = "requantize"', r"mean requantize divides a multiplier"),
+    "narrow pairs": (
+        'base = "ort"\noverflow = "pair_saturate"\naccumulator_bits = 20',
+        r"pair_saturate goes with accumulator_bits 32, found 20",
+    ),
     "snap without shifts": ('base = "ort"\nsnap = "nearest"', r"snap nearest is for scale power_of_two"),
     "integers by a float": ('base = "ort"\nadd = "left_shift"', r"add left_shift rescales integers"),
     "contradicting override": (
