@@ -35,7 +35,7 @@ def lower(node: Node, low: Lowering) -> None:
         return _lower_float32(node, low)
     if low.numerics.multiply == "none":
         low.refuse(node, "has no rule for this operator")
-    if low.numerics.multiply != "ratio":
+    if not low.numerics.multiply.startswith("ratio"):
         return _lower_requantized(node, low)
     if not is_fused(node):
         return lower_float(node, low, 2)
@@ -47,7 +47,7 @@ def lower(node: Node, low: Lowering) -> None:
         "b_zero_point": b.zero_point[0],
         "y_zero_point": y.zero_point[0],
         "ratio_bits": spec.f32_bits(factor),
-    }
+    } | ({"fused": 1} if low.numerics.multiply == "ratio_fused" else {})
     low.binary(node, "mul_ratio", (0, 1), params | clamp_params(node.attrs["clamp"]))
     return None
 
