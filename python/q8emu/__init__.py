@@ -3,6 +3,7 @@
 
     report = q8emu.verify("model.onnx")          # emulate, compare with the oracles, verdict
     trace = q8emu.run("model.onnx", inputs)      # emulate; outputs and every quantized tensor
+    q8emu.diff("model.onnx", numerics=("a", "b"))  # what a change of arithmetic costs
     q8emu.inspect("model.onnx")                  # nodes, quantization parameters, what each lowers to
     emulator = q8emu.load("model.onnx")          # opened once, for many runs
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from q8emu.api import build_info, inspect, load, run
     from q8emu.backends import BACKENDS
+    from q8emu.diff import diff
     from q8emu.errors import Q8Error
     from q8emu.numerics import PROFILES, Numerics
     from q8emu.verify import verify
@@ -32,6 +34,7 @@ __all__ = [
     "Q8Error",
     "__version__",
     "build_info",
+    "diff",
     "inspect",
     "load",
     "run",
@@ -44,6 +47,7 @@ _HOMES = {
     "Numerics": "q8emu.numerics",
     "Q8Error": "q8emu.errors",
     "build_info": "q8emu.api",
+    "diff": "q8emu.diff",
     "inspect": "q8emu.api",
     "load": "q8emu.api",
     "run": "q8emu.api",
@@ -67,9 +71,9 @@ def _public(name: str) -> property:
 class _Package(ModuleType):
     """The package as a module whose public names are properties.
 
-    `run`, `verify` and `inspect` are functions and also files of the package. Python binds a file's module to its name
-    in the package when it is imported; the setter of the property ignores that, so `q8emu.verify` is always the
-    function. `from q8emu.verify import ...` reads the file, as ever.
+    `diff`, `inspect`, `run` and `verify` are functions and also files of the package. Python binds a file's module to
+    its name in the package when it is imported; the setter of the property ignores that, so `q8emu.verify` is always
+    the function. `from q8emu.verify import ...` reads the file, as ever.
     """
 
     @property

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from q8emu.cli.data import data
+from q8emu.cli.diff import diff
 from q8emu.cli.inspect import inspect
 from q8emu.cli.run import run
 from q8emu.cli.verify import verify
@@ -31,6 +32,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.command()(diff)
 app.command()(inspect)
 app.command()(run)
 app.command()(verify)

@@ -42,7 +42,7 @@ class Numerics:
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
-            correctly rounded exp and tanh.
+            the exp and tanh of the C library (glibc up to 2.40).
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements by "ruy_x86", the others by that rule.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);

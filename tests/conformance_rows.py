@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the conformance table: which profile is held to which oracle, on which operator, by which generator.
+
+A new profile gets its rows here: `tflite_rows` or `onnx_rows` where its oracle runs model files, else `Row` with a
+function of its own. The tests are red until every profile that names an oracle has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+import strategies
+from conformance_cases import Count, onnx_cases, requantizations, tflite_cases
+from tflite_cases import CASES
+
+Compare = Callable[[np.random.Generator, int], Count]
+
+TFLITE_BULK = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+LITERT = ("ai_edge_litert.interpreter", "litert")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        profile: name of the numerics profile.
+        oracle: what it is held to.
+        operator: of the oracle's format, or what is compared.
+        unit: what is counted: random models of one operator, or crafted requantizations.
+        compare: makes about so many units with a generator, and compares them.
+        batch: units that one call takes at most.
+        needs: a module without which the oracle cannot run, and the extra that brings it.
+    """
+
+    profile: str
+    oracle: str
+    operator: str
+    unit: Literal["cases", "requantizations"]
+    compare: Compare
+    batch: int
+    needs: tuple[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        """What names the row."""
+        return f"{self.profile} {self.oracle} {self.operator} {self.unit}"
+
+
+def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> list[Row]:
+    """Every TFLite operator but those that the profile refuses, and the products in bulk."""
+    bulk = [
+        Row(
+            profile, oracle, op, "requantizations", partial(requantizations, profile, oracle, op, "int8"), 2**20, LITERT
+        )
+        for op in TFLITE_BULK
+    ]
+    return bulk + [
+        Row(profile, oracle, op, "cases", partial(tflite_cases, profile, oracle, op), 64, LITERT)
+        for op in CASES
+        if op not in without
+    ]
+
+
+def onnx_rows(profile: str, oracle: str) -> list[Row]:
+    """Every family of ONNX operators, and the products in bulk."""
+    bulk = [
+        Row(
+            profile,
+            oracle,
+            f"{op} {dtype}",
+            "requantizations",
+            partial(requantizations, profile, oracle, op, dtype),
+            2**20,
+        )
+        for op in ("QGemm", "QLinearConv")
+        for dtype in ("int8", "uint8")
+    ]
+    return bulk + [
+        Row(profile, oracle, op, "cases", partial(onnx_cases, profile, oracle, op), 16)
+        for op in sorted(strategies.OPERATORS)
+    ]
+
+
+ROWS: tuple[Row, ...] = (
+    *onnx_rows("ort", "ort"),
+    *tflite_rows("tflite", "litert"),
+    *tflite_rows("tflite-ref", "litert-ref"),
+)
