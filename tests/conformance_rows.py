@@ -22,6 +22,7 @@ Compare = Callable[[np.random.Generator, int], Count]
 
 TFLITE_BULK = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 LITERT = ("ai_edge_litert.interpreter", "litert")
+NEEDS = {"litert": LITERT, "litert-ref": LITERT, "litert-xnnpack": LITERT, "tflm": ("tflite_micro", "tflm")}
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,18 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> lis
     """Every TFLite operator but those that the profile refuses, and the products in bulk."""
     bulk = [
         Row(
-            profile, oracle, op, "requantizations", partial(requantizations, profile, oracle, op, "int8"), 2**20, LITERT
+            profile,
+            oracle,
+            op,
+            "requantizations",
+            partial(requantizations, profile, oracle, op, "int8"),
+            2**20,
+            NEEDS[oracle],
         )
         for op in TFLITE_BULK
     ]
     return bulk + [
-        Row(profile, oracle, op, "cases", partial(tflite_cases, profile, oracle, op), 64, LITERT)
+        Row(profile, oracle, op, "cases", partial(tflite_cases, profile, oracle, op), 64, NEEDS[oracle])
         for op in CASES
         if op not in without
     ]
@@ -91,4 +98,5 @@ ROWS: tuple[Row, ...] = (
     *onnx_rows("ort", "ort"),
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
+    *tflite_rows("tflm", "tflm"),
 )

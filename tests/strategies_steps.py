@@ -133,7 +133,7 @@ def requantization(
     """Parameters and arrays of any rule that turns accumulators of this size into quantized values."""
     scales = _scales(m, size, length)
     params: Dict = {"y_zero_point": m.point(dtype), **m.clamp(dtype)}
-    rule = m.c.pick("float32", *multiplier.REQUANTIZE)
+    rule = m.c.pick("float32", *(name for name in multiplier.REQUANTIZE if name != "staged"))
     if rule == "float32":
         return params, {"scale_bits": bits(scales)}
     params["requantize"] = multiplier.REQUANTIZE.index(rule)

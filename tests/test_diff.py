@@ -31,7 +31,7 @@ def test_counts_are_those_of_the_two_traces() -> None:
     first, second = (q8emu.run(q8emu.load(numerics=name), inputs) for name in ("ort", "tflite-ref"))
     assert [layer.chain.name for layer in found.layers] == [*first.tensors, *first.outputs]
     for layer in found.layers:
-        a, b = ((t.tensors | t.outputs)[layer.chain.name] for t in (first, second))
+        a, b = ({**t.tensors, **t.outputs}[layer.chain.name] for t in (first, second))
         assert layer.chain.differing == int((a != b).sum())
         if a.dtype == np.int8:
             apart = b.astype(int) - a

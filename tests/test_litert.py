@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TFLite profiles held to LiteRT: random single operators and the MLPerf Tiny models, every tensor bit for bit.
+"""TFLite profiles held to LiteRT and TFLite Micro: random operators and the MLPerf Tiny models, all tensors, all bits.
 
 The normal run takes 20 files per operator, 50 images and 20 random inputs per model; Q8EMU_FUZZ_EXAMPLES=N gives each
 operator N files, Q8EMU_IMAGES=10000 takes the whole CIFAR-10 test set, Q8EMU_RANDOM=1000 more random inputs.
@@ -43,15 +43,19 @@ MODELS = {
     "wake word": "sww/str_ww_ref_model.tflite",
 }
 # Operators whose arithmetic a profile does not reproduce: lowering refuses them by name.
-REFUSED: dict[str, set[str]] = {"tflite": set(), "tflite-ref": set()}
-CORRECT = {"tflite": 8702, "tflite-ref": 8707}  # CIFAR-10 test images that the image model gets right
+REFUSED: dict[str, set[str]] = {"tflite": set(), "tflite-ref": set(), "tflm": set()}
+CORRECT = {"tflite": 8702, "tflite-ref": 8707, "tflm": 8707}  # CIFAR-10 test images that the image model gets right
 
 Import = Callable[[str, str], ModuleType]
 
 
 @pytest.fixture(autouse=True)
-def _litert(package: Import) -> None:
-    """Every test here needs LiteRT."""
+def _runtime(request: pytest.FixtureRequest, package: Import) -> None:
+    """Every test here needs the runtime of its oracle or profile, LiteRT where it names neither."""
+    named = getattr(request.node, "callspec", None)
+    names = [] if named is None else [v for k, v in named.params.items() if k in ("oracle", "numerics")]
+    if "tflm" in names:
+        package("tflite_micro", "tflm")
     package("ai_edge_litert.interpreter", "litert")
 
 
@@ -131,52 +135,70 @@ def test_resnet8_agrees_on_images(numerics: str, mlperf_dir: Path, cifar10_test:
 # The oracle
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_unknown_taps_are_left_out(name: str, tmp_path: Path, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_unknown_taps_are_left_out(oracle: str, tmp_path: Path, rng: np.random.Generator) -> None:
     one = case("ADD", rng)
     path = tmp_path / "m.tflite"
     path.write_bytes(one.model)
-    session = BACKENDS[name].open(path, ["y", "nowhere"])
+    session = BACKENDS[oracle].open(path, ["y", "nowhere"])
     trace = session.run(one.feeds)
     assert set(trace.tensors) == {"y"}
     assert trace.undisturbed is None
-    assert trace.source == name
-    assert trace.provenance["version"] == BACKENDS[name].version()
+    assert trace.source == oracle
+    assert trace.provenance["version"] == BACKENDS[oracle].version()
     assert np.array_equal(trace.tensors["y"], trace.outputs["y"])
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_the_outputs_are_those_of_an_interpreter_that_nobody_looks_into(name: str, mlperf_dir: Path) -> None:
-    """Opened here, independently; the inner tensors are recorded beside them."""
+def plain_litert(oracle: str, model: Path, feed: np.ndarray) -> np.ndarray:
+    """The output of an interpreter that keeps nothing."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     resolver = {"litert": "BUILTIN_WITHOUT_DEFAULT_DELEGATES", "litert-ref": "BUILTIN_REF", "litert-xnnpack": "AUTO"}
+    plain = Interpreter(str(model), experimental_op_resolver_type=OpResolverType[resolver[oracle]])
+    plain.allocate_tensors()
+    plain.set_tensor(plain.get_input_details()[0]["index"], feed)
+    plain.invoke()
+    found: np.ndarray = plain.get_tensor(plain.get_output_details()[0]["index"])
+    return found
+
+
+def plain_tflm(oracle: str, model: Path, feed: np.ndarray) -> np.ndarray:
+    """The output of an interpreter that keeps nothing."""
+    from tflite_micro import runtime
+
+    plain = runtime.Interpreter.from_file(str(model))
+    plain.set_input(feed, 0)
+    plain.invoke()
+    found: np.ndarray = plain.get_output(0)
+    return found
+
+
+@pytest.mark.parametrize("oracle", ORACLES)
+def test_the_outputs_are_those_of_an_interpreter_that_nobody_looks_into(oracle: str, mlperf_dir: Path) -> None:
+    """Opened here, independently; the inner tensors are recorded beside them."""
+    plain = plain_tflm if oracle == "tflm" else plain_litert
     model = mlperf_dir / MODELS["image"]
     emulator = Emulator(model, Options("tflite-ref"))
     taps = [tensor for tensor in emulator.program.quantized() if tensor not in emulator.program.inputs]
-    session = BACKENDS[name].open(model, taps)
-    plain = Interpreter(str(model), experimental_op_resolver_type=OpResolverType[resolver[name]])
-    plain.allocate_tensors()
+    session = BACKENDS[oracle].open(model, taps)
     for seed in range(3):
         inputs = random_inputs(emulator.graph, emulator.specs, 1, seed)
-        plain.set_tensor(plain.get_input_details()[0]["index"], inputs["input_1_int8"])
-        plain.invoke()
         trace = session.run(inputs)
         assert trace.undisturbed is None
         assert list(trace.tensors) == taps
         assert all(len(np.unique(trace.tensors[tensor])) > 2 for tensor in taps[:-1])
-        expected = plain.get_tensor(plain.get_output_details()[0]["index"])
+        expected = plain(oracle, model, inputs["input_1_int8"])
         assert np.array_equal(trace.outputs["Identity_int8"], expected)
         assert np.array_equal(trace.tensors["Identity_int8"], expected)
 
 
-@pytest.mark.parametrize("name", ORACLES)
+@pytest.mark.parametrize("oracle", ORACLES)
 @pytest.mark.parametrize("content", [b"", b"\x08\x09not a model", b"\x1c\0\0\0TFL3" + b"\0" * 40])
-def test_a_file_that_litert_refuses_is_one_sentence(content: bytes, name: str, tmp_path: Path) -> None:
+def test_a_file_that_the_runtime_refuses_is_one_sentence(content: bytes, oracle: str, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(content)
-    with pytest.raises(BackendUnavailable, match=f"oracle '{name}'") as problem:
-        BACKENDS[name].open(path, [])
+    with pytest.raises(BackendUnavailable, match=f"oracle '{oracle}'") as problem:
+        BACKENDS[oracle].open(path, [])
     assert "\n" not in str(problem.value)
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from q8emu import _core
-from q8emu.numerics import spec
+from q8emu.numerics import rounding, spec
 
 S8, U8 = (-128, 127), (0, 255)
 LIMITS = {"int8": S8, "uint8": U8}
@@ -72,7 +72,7 @@ def near_ties(rng: np.random.Generator, count: int) -> list[tuple[int, np.float3
 def test_half_even_on_all_16_bit_values(shift: int) -> None:
     divisor = 1 << shift
     for value in range(-(2**15), 2**15):
-        assert spec.half_even(value, shift) == round(Fraction(value, divisor))
+        assert rounding.half_even(value, shift) == round(Fraction(value, divisor))
 
 
 def test_half_even_named_properties() -> None:
@@ -80,18 +80,18 @@ def test_half_even_named_properties() -> None:
         one = 1 << shift
         for k in (-3, -2, -1, 0, 1, 2, 3):
             even = k if k % 2 == 0 else k + 1
-            assert spec.half_even(k * one, shift) == k, "exact multiples stay"
-            assert spec.half_even(k * one + one // 2, shift) == even, "a tie goes to the even neighbour"
+            assert rounding.half_even(k * one, shift) == k, "exact multiples stay"
+            assert rounding.half_even(k * one + one // 2, shift) == even, "a tie goes to the even neighbour"
             if shift > 1:
-                assert spec.half_even(k * one + one // 2 - 1, shift) == k, "just below a tie goes down"
-                assert spec.half_even(k * one + one // 2 + 1, shift) == k + 1, "just above a tie goes up"
-    assert spec.half_even(5, 0) == 5
-    assert spec.half_even(-5, -3) == -40
+                assert rounding.half_even(k * one + one // 2 - 1, shift) == k, "just below a tie goes down"
+                assert rounding.half_even(k * one + one // 2 + 1, shift) == k + 1, "just above a tie goes up"
+    assert rounding.half_even(5, 0) == 5
+    assert rounding.half_even(-5, -3) == -40
 
 
 @given(st.integers(-(2**80), 2**80), st.integers(0, 90))
 def test_half_even_of_any_integer(value: int, shift: int) -> None:
-    assert spec.half_even(value, shift) == round(Fraction(value, 2**shift))
+    assert rounding.half_even(value, shift) == round(Fraction(value, 2**shift))
 
 
 @given(st.integers(-(2**70), 2**70))

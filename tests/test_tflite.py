@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,14 +116,15 @@ def test_a_network_becomes_canonical_nodes() -> None:
     assert all(node.op in OPS for node in graph.nodes)
     conv = graph.nodes[0]
     assert conv.attrs == {
-        "kernel": (3, 3), "strides": (2, 2), "dilations": (1, 1), "pads": (0, 0, 1, 1), "group": 1, "clamp": (-5, -3)
+        "kernel": (3, 3), "strides": (2, 2), "dilations": (1, 1), "pads": (0, 0, 1, 1), "group": 1,
+        "activation": (0.0, 6.0), "clamp": (-5, -3),
     }  # fmt: skip
     assert graph.constants["w"].shape == (3, 2, 3, 3)
     assert graph.constants["w"][1, 1, 2, 0] == 18 + 1 + 2 * 6
     assert conv.in_quant[1] is not None
     assert conv.in_quant[1].axis == 0
     assert conv.in_quant[1].scale == tuple(float(np.float32(s)) for s in (0.1, 0.2, 0.3))
-    assert graph.nodes[1].attrs == {"clamp": (0, 127)}
+    assert graph.nodes[1].attrs == {"activation": (0.0, math.inf), "clamp": (0, 127)}
     assert graph.tensors[graph.nodes[4].inputs[0]].shape == (1, 3)
 
 

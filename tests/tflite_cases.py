@@ -251,7 +251,7 @@ def softmax(d: Draw) -> Case:
 def _function(operator: str, scale: float = 0, point: int | None = None) -> Callable[[Draw], Case]:
     def make(d: Draw) -> Case:
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
-        x = d.input([count], d.scale(-8, -2))
+        x = d.input([count], d.scale(-8, 4 if operator in ("LOGISTIC", "TANH") else -2))
         d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
         y = d.output([count], scale or d.near(d.step(x)), point)
         options: Options = {}

@@ -56,7 +56,7 @@ def inputs_sha256(inputs: Mapping[str, np.ndarray]) -> str:
 
 def _packages() -> list[str]:
     found = []
-    for name in ("numpy", "onnx", "onnxruntime", "ai-edge-litert"):
+    for name in ("numpy", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro"):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

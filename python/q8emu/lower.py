@@ -10,7 +10,7 @@ from types import MappingProxyType
 import numpy as np
 
 from q8emu.errors import TooLarge, UnsupportedOperator
-from q8emu.graph import Graph
+from q8emu.graph import Graph, Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import Numerics
 from q8emu.ops import OPS
@@ -45,7 +45,7 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
         low.define(name, low.new(graph.tensors[name].dtype, graph.tensors[name].shape))
     with np.errstate(all="ignore"):  # scales that combine to 0 or infinity are refused by name
         for node in graph.nodes:
-            low.node = node
+            low.node, low.numerics = node, arithmetic(node, numerics)
             OPS[node.op].lower(node, low)
     for name in graph.outputs:
         low.port_of(name)
@@ -63,6 +63,11 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
         graph.outputs,
         graph.notes,
     )
+
+
+def arithmetic(node: Node, numerics: Numerics) -> Numerics:
+    """The decisions for one node: the profile's, with its overrides for the operator."""
+    return numerics.for_operator(node.op)
 
 
 def _work(step: Step, buffers: Sequence[Buffer]) -> int:

@@ -180,7 +180,7 @@ class Lowering:
         clamp = node.attrs["clamps"][output]
         if params is None or target is None or (params == target and clamp == spec.limits(target.dtype)):
             return buffer
-        values = requantization_table(self.numerics, params, target, clamp)
+        values = requantization_table(node, self.numerics, params, target, clamp)
         if buffer in self.constants:
             return self.constant(values[self.constants[buffer].view(np.uint8)])
         out = self.new(target.dtype, self.buffers[buffer].shape)

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from q8emu.graph import QuantParams
+from q8emu.errors import BadQuantization
+from q8emu.graph import Node, QuantParams
 from q8emu.numerics import Numerics, multiplier, spec
+from q8emu.numerics.multiplier import Rescaling, Rule
 
 Clamp = tuple[int, int]
 
@@ -42,19 +44,38 @@ def half_away_table(
     return clamped
 
 
-def rescaled(rule: str, factor: float) -> Callable[[int], int]:
-    """The function that multiplies an integer by a factor under a rounding rule of `multiplier`."""
-    pair = multiplier.quantize_multiplier(factor)
-    return lambda value: multiplier.RULES[rule](value, *pair)
+def rescaled(node: Node, rescaling: Rescaling, factor: float) -> Callable[[int], int]:
+    """The function that multiplies an integer by a factor.
+
+    Raises:
+        BadQuantization: the numerics profile cannot express the factor.
+    """
+    multiplied = quantize_multiplier(node, rescaling, factor)
+    return lambda value: rescaling.rule(value, *multiplied)
+
+
+def quantize_multiplier(node: Node, rescaling: Rescaling, factor: float) -> tuple[int, int]:
+    """(multiplier, total right shift) of a factor.
+
+    Raises:
+        BadQuantization: the numerics profile cannot express the factor.
+    """
+    try:
+        return multiplier.quantize_multiplier(factor, rescaling.form)
+    except ValueError as error:
+        raise BadQuantization(
+            f"{node.where()}: its scales combine to {factor:.6g}; {error}. Requantize the model."
+        ) from error
 
 
 def requantization_table(
-    numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp, rounding: str = ""
+    node: Node, numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp, rule: Rule | None = None
 ) -> np.ndarray:
-    """From the parameters of x to those of y, as the profile requantizes values; `rounding` instead of its rule."""
+    """From the parameters of x to those of y, as the profile requantizes values; `rule` instead of its own."""
     if numerics.requantize == "float":
         return table(lambda v: v, x, y, clamp)
     if (x.scale, x.zero_point) == (y.scale, y.zero_point):
         return integer_table(lambda v: v + x.zero_point[0], x, y, clamp)
-    function = rescaled(rounding or numerics.rescaling, float(x.scale[0]) / float(y.scale[0]))
+    rescaling = numerics.rescale if rule is None else Rescaling(rule)
+    function = rescaled(node, rescaling, float(x.scale[0]) / float(y.scale[0]))
     return integer_table(lambda v: function(v) + y.zero_point[0], x, y, clamp)

@@ -11,6 +11,7 @@ from q8emu.backends.base import Backend, OracleSession
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
+from q8emu.backends.tflm import TFLM
 from q8emu.errors import BadInput
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
@@ -22,6 +23,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort": ORT,
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
+        "tflm": TFLM(),
     }
 )
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from q8emu.backends.cpu import this_cpu
+from q8emu.backends.interpreters import first_difference, first_line, unique_names
 from q8emu.errors import BackendUnavailable
-from q8emu.graph import unique_name
 from q8emu.trace import Trace
 
 
@@ -67,7 +67,7 @@ class LiteRT:
             return LiteRTSession(self, Path(model).read_bytes(), taps, threads)
         except (OSError, RuntimeError, ValueError) as refusal:  # what LiteRT raises
             raise BackendUnavailable(
-                f"oracle '{self.name}': {self.version()} refuses the model: {_first_line(refusal)}"
+                f"oracle '{self.name}': {self.version()} refuses the model: {first_line(refusal)}"
             ) from refusal
 
 
@@ -80,7 +80,7 @@ class LiteRTSession:
         """Open both interpreters and find the taps by name."""
         self._oracle = oracle
         self._plain = self._interpreter(content, threads, keep=False)
-        names = _names(self._plain.get_tensor_details())
+        names = unique_names({d["index"]: d["name"] for d in self._plain.get_tensor_details()})
         index = {name: i for i, name in names.items()}
         self._inputs = {names[d["index"]]: d for d in self._plain.get_input_details()}
         self._outputs = {names[d["index"]]: d["index"] for d in self._plain.get_output_details()}
@@ -101,13 +101,13 @@ class LiteRTSession:
             plain = self._invoke(self._plain, inputs, self._outputs)
             seen = self._invoke(self._tapped, inputs, self._outputs | self._taps)
         except (RuntimeError, ValueError) as refusal:  # what LiteRT raises
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_first_line(refusal)}") from refusal
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {first_line(refusal)}") from refusal
         return Trace(
             source=self._oracle.name,
             tensors={name: seen[name] for name in self._taps},
             outputs=plain,
             provenance=self._provenance,
-            undisturbed=_first_difference(plain, seen),
+            undisturbed=first_difference(plain, seen),
         )
 
     def _interpreter(self, content: bytes, threads: int, *, keep: bool) -> Any:
@@ -142,29 +142,6 @@ def _with_outputs(content: bytes, indices: Sequence[int]) -> bytes:
     builder = flatbuffers.Builder(len(content))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
-
-
-def _names(details: Sequence[Mapping[str, Any]]) -> dict[int, str]:
-    """Unique names by index, as the reader makes them; scratch tensors come behind those of the file."""
-    taken: set[str] = set()
-    names = {}
-    for detail in sorted(details, key=lambda d: int(d["index"])):
-        names[detail["index"]] = name = unique_name(detail["name"], detail["index"], taken)
-        taken.add(name)
-    return names
-
-
-def _first_difference(plain: Mapping[str, np.ndarray], seen: Mapping[str, np.ndarray]) -> str | None:
-    for name, array in plain.items():
-        other = seen[name]
-        if array.dtype != other.dtype or array.shape != other.shape or array.tobytes() != other.tobytes():
-            return f"showing inner tensors changes its final output '{name}'"
-    return None
-
-
-def _first_line(problem: BaseException) -> str:
-    lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(problem).__name__
 
 
 LITERT = LiteRT("litert", "LiteRT, built-in kernels without XNNPACK", "BUILTIN_WITHOUT_DEFAULT_DELEGATES")

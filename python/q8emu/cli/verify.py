@@ -31,7 +31,7 @@ Against = Annotated[
     list[str] | None,
     typer.Option(
         "--against",
-        help="An oracle: ort, ort-default, ort-unfused, onnx-reference, litert-ref. Repeat it, or give a comma list; "
+        help="An oracle, such as ort, ort-unfused, litert-ref or tflm. Repeat it, or give a comma list; "
         "all that are named decide. Without it all that run such a file are asked, and the profile's own decides.",
         metavar="NAME",
     ),

@@ -6,9 +6,10 @@ from __future__ import annotations
 import difflib
 
 from q8emu.errors import BadInput
-from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, Numerics
+from q8emu.numerics.numerics import Numerics
+from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, TFLM
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF, TFLM)}
 
 
 def profile(name: str) -> Numerics:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""exp and the reciprocal on int32 fixed-point values, operation by operation as TFLite's reference Softmax.
+"""Functions on int32 fixed-point values, operation by operation as TFLite's reference Softmax, Logistic and Tanh.
 
-Qn.m: n integer bits and m fraction bits, n + m = 31. The exponentials become a table of 256 entries when a model is
-lowered; the softmax step divides with `one_over_one_plus` at run time. Integers only.
+Qn.m: n integer bits and m fraction bits, n + m = 31. The exponentials, Logistic and Tanh become tables of 256 entries
+when a model is lowered; the softmax step divides with `one_over_one_plus` at run time. Integers only.
 
 Source: google/gemmlowp fixedpoint/fixedpoint.h; google-ai-edge/LiteRT tflite/kernels/internal/reference/softmax.h.
 """
 
 from __future__ import annotations
 
-from q8emu.numerics.multiplier import double_rounding, doubling_high_mul, quantize_multiplier
-from q8emu.numerics.spec import clamp, half_away, wrap32
+import math
+from collections.abc import Callable
+
+from q8emu.numerics.multiplier import RULES, doubling_high_mul, quantize_multiplier
+from q8emu.numerics.rounding import half_away
+from q8emu.numerics.spec import clamp, wrap32
 
 INT32_MAX = 2**31 - 1
 
@@ -65,6 +69,32 @@ def one_over_one_plus(a: int) -> int:
     return scaled(_reciprocal(a), 1)
 
 
+def logistic(a: int) -> int:
+    """1 / (1 + exp(-a)) in Q0.31 for a Q4.27.
+
+    Example:
+        >>> logistic(0) == 1 << 30, logistic(1 << 27) / 2**31
+        (True, 0.7310585239902139)
+    """
+    if a == 0:
+        return 1 << 30
+    positive = one_over_one_plus(exp_of_negative(-abs(a), 4))
+    return positive if a > 0 else INT32_MAX - positive
+
+
+def tanh(a: int) -> int:
+    """Hyperbolic tangent in Q0.31 of a Q4.27: with e = exp(-2 |a|), (1 - e) / (1 + e).
+
+    Example:
+        >>> tanh(0), tanh(-(1 << 27)) / 2**31
+        (0, -0.7615940999239683)
+    """
+    if a == 0:
+        return 0
+    magnitude = scaled(_reciprocal(exp_of_negative(-abs(a), 5)) - (1 << 29), 2)
+    return magnitude if a > 0 else -magnitude
+
+
 def radius(integer_bits: int, left_shift: int) -> int:
     """The least difference of quantized values whose rescaled value leaves the range of Q(integer_bits)."""
     return (((1 << integer_bits) - 1) << (31 - integer_bits)) >> left_shift
@@ -80,6 +110,28 @@ def softmax_table(x_scale: float) -> list[int]:
     least = -radius(5, 31 - shift) if shift < 31 else -(2**31)
     table = []
     for difference in range(-255, 1):
-        argument = double_rounding(difference, multiplier, shift)
+        argument = RULES["double_rounding"](difference, multiplier, shift)
         table.append(exp_of_negative(argument, 5) if difference >= least else 0)
     return table
+
+
+def at_scale(function: Callable[[int], int], x_scale: float, fraction_bits: int) -> Callable[[int], int]:
+    """d -> half_away(function(x_scale * d) * 2^fraction_bits), and beyond Q4.27 the least or the greatest int32.
+
+    Args:
+        function: `logistic` or `tanh`.
+        x_scale: of the input, 2^-26 or more.
+        fraction_bits: of the output.
+
+    Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/{logistic,tanh}.h.
+    """
+    factor = x_scale * 2**27
+    multiplier, shift = quantize_multiplier(min(factor, 2.0**30 - 1))  # from 2^30 on the radius is 0
+    limit = radius(4, math.frexp(factor)[1])
+
+    def apply(difference: int) -> int:
+        if abs(difference) >= limit:
+            return INT32_MAX if difference > 0 else -INT32_MAX
+        return half_away(function(RULES["double_rounding"](difference, multiplier, shift)), 31 - fraction_bits)
+
+    return apply

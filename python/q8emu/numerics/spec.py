@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The definition of every rounding that q8emu does: on Python integers and exact fractions, slow and normative.
+"""The definition of quantize, dequantize and requantize by a float32 scale: on Python integers and exact fractions.
 
-The C++ kernels are held to these functions bit for bit. A binary32 number is an integer significand and an exponent
-here; nothing in this file relies on the floating point of the machine, except to carry results.
+Slow and normative: the C++ kernels are held to these functions bit for bit. A binary32 number is an integer significand
+and an exponent here; nothing in this file relies on the floating point of the machine, except to carry results.
 """
 
 from __future__ import annotations
@@ -11,82 +11,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from q8emu.numerics.rounding import half_even
+
 SIGNIFICAND_BITS = 24
 MIN_EXPONENT = -149  # of the least significant bit of a binary32 number
 
 Values = np.ndarray | np.generic
-
-
-def half_even(value: int, shift: int) -> int:
-    """value / 2^shift to the nearest integer, ties to the even one.
-
-    Args:
-        value: any integer.
-        shift: total right shift; a negative one shifts left.
-
-    Example:
-        >>> [half_even(v, 1) for v in (-3, -1, 1, 3, 5)]
-        [-2, 0, 0, 2, 2]
-    """
-    if shift <= 0:
-        return value << -shift
-    floor, rest, half = value >> shift, value & ((1 << shift) - 1), 1 << (shift - 1)
-    return floor + (rest > half or (rest == half and floor & 1))
-
-
-def half_up(value: int, shift: int) -> int:
-    """value / 2^shift to the nearest integer, ties toward +infinity.
-
-    Args:
-        value: any integer.
-        shift: total right shift, 0 or more, here and below.
-
-    Example:
-        >>> [half_up(v, 1) for v in (-3, -1, 1, 3)]
-        [-1, 0, 1, 2]
-    """
-    return (value + (1 << shift >> 1)) >> shift
-
-
-def half_away(value: int, shift: int) -> int:
-    """value / 2^shift to the nearest integer, ties away from zero.
-
-    Example:
-        >>> [half_away(v, 1) for v in (-3, -1, 1, 3)]
-        [-2, -1, 1, 2]
-    """
-    magnitude = half_up(abs(value), shift)
-    return -magnitude if value < 0 else magnitude
-
-
-def floor(value: int, shift: int) -> int:
-    """value / 2^shift toward -infinity: the arithmetic shift.
-
-    Example:
-        >>> [floor(v, 1) for v in (-3, -1, 1, 3)]
-        [-2, -1, 0, 1]
-    """
-    return value >> shift
-
-
-def toward_zero(value: int, shift: int) -> int:
-    """value / 2^shift without its fraction.
-
-    Example:
-        >>> [toward_zero(v, 1) for v in (-3, -1, 1, 3)]
-        [-1, 0, 0, 1]
-    """
-    return -(-value >> shift) if value < 0 else value >> shift
-
-
-def to_odd(value: int, shift: int) -> int:
-    """value / 2^shift toward -infinity; where that is inexact, the last bit is set.
-
-    Example:
-        >>> [to_odd(v, 2) for v in (-4, -3, 0, 1, 5)]
-        [-1, -1, 0, 1, 1]
-    """
-    return (value >> shift) | int(value & ((1 << shift) - 1) != 0)
 
 
 def wrap32(value: int) -> int:

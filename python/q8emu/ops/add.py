@@ -31,7 +31,7 @@ def lower(node: Node, low: Lowering) -> None:
     """One add_fma, one float_binary, or one add_rescaled."""
     if low.numerics.add == "left_shift":
         return lower_left_shift(node, low, 1)
-    if not is_fused(node):
+    if low.numerics.add == "float" or not is_fused(node):
         return lower_float(node, low, 0)
     order = (0, 1)
     if repeats_first(*(low.graph.tensors[n].shape for n in node.inputs)):

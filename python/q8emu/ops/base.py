@@ -20,6 +20,7 @@ import numpy as np
 from q8emu.errors import UnsupportedOperator
 from q8emu.graph import Graph, Node, QuantParams
 from q8emu.lowering import Lowering
+from q8emu.numerics import fixed_point
 from q8emu.tables import integer_table, table
 
 Attributes = Mapping[str, Any]
@@ -98,6 +99,15 @@ def lower_unary(node: Node, low: Lowering, function: Callable[[np.ndarray], np.n
 def lower_integer_unary(node: Node, low: Lowering, function: Callable[[int], int]) -> None:
     """Lower an operator with one quantized operand to a table of function(x - x_zero_point)."""
     low.unary(node, integer_table(function, quant(node, 0), out_quant(node), node.attrs["clamp"]))
+
+
+def lower_fixed(node: Node, low: Lowering, function: Callable[[int], int], fraction_bits: int) -> None:
+    """Lower a function of Q4.27 to a table; refuses scales below the least that the rule covers."""
+    x, y = quant(node, 0), out_quant(node)
+    if x.scale[0] < 2.0**-26:
+        low.refuse(node, f"covers input scales from 2^-26; found {x}")
+    at = fixed_point.at_scale(function, float(x.scale[0]), fraction_bits)
+    lower_integer_unary(node, low, lambda d: at(d) + y.zero_point[0])
 
 
 def require(condition: bool, node: Node, reason: str) -> None:

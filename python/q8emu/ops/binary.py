@@ -11,9 +11,10 @@ import numpy as np
 
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
-from q8emu.numerics import multiplier, spec
+from q8emu.numerics import spec
 from q8emu.ops.base import clamp_params, out_quant, quant
 from q8emu.ops.output_stage import by_multiplier
+from q8emu.tables import rescaled
 
 LEFT_SHIFT = 20
 
@@ -44,14 +45,13 @@ def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
         "b_rescaled": sign * _rescaled_operand(low, b, twice),
     }
     factor = twice / (2**LEFT_SHIFT * float(y.scale[0]))
-    rule, stage = by_multiplier(node, low, np.array([factor]))
+    rule, stage = by_multiplier(node, low.numerics.rescale, np.array([factor]))
     params = rule | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     low.binary(node, "add_rescaled", (0, 1), params, arrays | stage)
 
 
 def _rescaled_operand(low: Lowering, operand: QuantParams, twice: float) -> np.ndarray:
     """int32[256], entry i for the value whose bits read as uint8 are i."""
-    function = multiplier.RULES[low.numerics.rescaling]
-    pair = multiplier.quantize_multiplier(float(operand.scale[0]) / twice)
+    function = rescaled(low.node, low.numerics.rescale, float(operand.scale[0]) / twice)
     codes = np.arange(256, dtype=np.uint8).view(operand.dtype).tolist()
-    return np.array([function((c - operand.zero_point[0]) << LEFT_SHIFT, *pair) for c in codes], np.int32)
+    return np.array([function((c - operand.zero_point[0]) << LEFT_SHIFT) for c in codes], np.int32)

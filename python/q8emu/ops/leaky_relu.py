@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """LeakyRelu: y = Q(x if x >= 0 else alpha * x) of the dequantized x, a table of 256 entries.
 
-Rule "half_away": x - x_zero_point rescaled by f32(x_scale / y_scale), negative ones by f32(f32(x_scale alpha) /
-y_scale). Source of that: google-ai-edge/LiteRT tflite/kernels/activations.cc.
+Rules "half_away" and "fixed_point": x - x_zero_point rescaled by f32(x_scale / y_scale), negative ones by
+f32(f32(x_scale alpha) / y_scale). Source of that: google-ai-edge/LiteRT tflite/kernels/activations.cc.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One lut."""
-    if low.numerics.unary == "half_away":
+    if low.numerics.unary in ("fixed_point", "half_away"):
         x, y = quant(node, 0), out_quant(node)
-        positive = rescaled(low.numerics.rescaling, float(ratio(x.scale[0], over=y.scale[0])))
-        negative = rescaled(low.numerics.rescaling, float(ratio(x.scale[0], node.attrs["alpha"], over=y.scale[0])))
+        positive = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], over=y.scale[0])))
+        negative = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], node.attrs["alpha"], over=y.scale[0])))
         return lower_integer_unary(node, low, lambda v: (positive(v) if v >= 0 else negative(v)) + y.zero_point[0])
     return lower_unary(node, low, lambda x: unary.leaky_relu(x, node.attrs["alpha"]))

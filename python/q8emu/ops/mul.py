@@ -45,7 +45,7 @@ def lower(node: Node, low: Lowering) -> None:
 def _lower_requantized(node: Node, low: Lowering) -> None:
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     product = float(np.float32(a.scale[0]) * np.float32(b.scale[0]))
-    rule, arrays = by_multiplier(node, low, np.array([product / float(y.scale[0])]))
+    rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([product / float(y.scale[0])]))
     params = rule | {
         "a_zero_point": a.zero_point[0],
         "b_zero_point": b.zero_point[0],

@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 
-from q8emu.errors import BadQuantization
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import multiplier
+from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, Rule, f64_bits
+from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.ops.base import clamp_params, ratio, scale_bits
+from q8emu.tables import quantize_multiplier
 
 Params = dict[str, int | tuple[int, ...]]
 Stage = tuple[Params, dict[str, np.ndarray]]
@@ -35,51 +36,50 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
     if y is None:
         return {}, {"scale_bits": scale_bits(product)}
     params: Params = {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
-    if low.numerics.scale == "float32":
+    numerics = low.numerics
+    if numerics.scale == "float32":
         scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)
         low.check_scale(node, scales)
         return params, {"scale_bits": scale_bits(scales)}
     factors = x_scale.astype(np.float64) * w_scale.astype(np.float64) / float(y.scale[0])
-    if role == "fully_connected" and low.numerics.fully_connected == "float64":
+    if numerics.scale == "float64" or (role == "fully_connected" and numerics.fully_connected == "float64"):
         low.check_scale(node, factors)
-        code = multiplier.REQUANTIZE.index("float64")
-        return params | {"requantize": code}, {"scale64_bits": multiplier.f64_bits(factors)}
-    if role == "fully_connected" and low.numerics.fully_connected == "float32_product" and factors.size == 1:
+        return params | {"requantize": REQUANTIZE.index("float64")}, {"scale64_bits": f64_bits(factors)}
+    if role == "fully_connected" and numerics.fully_connected == "float32_product" and factors.size == 1:
         factors = product.astype(np.float64) / float(y.scale[0])
-    rule, arrays = by_multiplier(node, low, factors, low.numerics.rounding)
-    if role == "grouped" and low.numerics.grouped == "double_rounding":
-        rule = rule_of("double_rounding")
-    if role == "depthwise" and low.numerics.depthwise == "ruy_x86_by_8":
-        rule = rule_of("ruy_x86") | {"double_rounding_from": factors.size // LANES * LANES}
-    return params | rule, arrays
+    rescaling = numerics.product
+    more: Params = {}
+    if role == "grouped" and numerics.grouped == "double_rounding":
+        rescaling = Rescaling(RULES["double_rounding"])
+    if role == "depthwise" and numerics.depthwise == "ruy_x86_by_8":
+        rescaling = Rescaling(RULES["ruy_x86"])
+        more = {"double_rounding_from": factors.size // LANES * LANES}
+    rule, arrays = by_multiplier(node, rescaling, factors)
+    return params | rule | more, arrays
 
 
-def by_multiplier(node: Node, low: Lowering, factors: np.ndarray, rounding: str = "") -> Stage:
-    """The rule and the multiplier and shift of each factor; without a rule, that of the profile's rescaling."""
-    pairs = [multiplied(node, float(factor)) for factor in factors]
-    return rule_of(rounding or low.numerics.rescaling), multiplier_arrays(pairs)
+def by_multiplier(node: Node, rescaling: Rescaling, factors: np.ndarray) -> Stage:
+    """The rule and the multiplier and shift of each factor."""
+    pairs = [quantize_multiplier(node, rescaling, float(factor)) for factor in factors]
+    return rule_of(rescaling.rule, pairs), multiplier_arrays(pairs)
 
 
-def rule_of(rounding: str) -> Params:
-    """The parameter that names a rounding of a multiplier and a shift."""
-    return {"requantize": multiplier.REQUANTIZE.index(rounding)}
+def rule_of(rule: Rule, pairs: list[tuple[int, int]]) -> Params:
+    """The parameters that say what is done with a product; a rule that has a name has kernels of its own."""
+    named = [name for name, known in RULES.items() if known == rule]
+    if named and all(shift >= MIN_SHIFT for _, shift in pairs):
+        return {"requantize": REQUANTIZE.index(named[0])}
+    codes = list(ROUNDINGS)
+    return {
+        "requantize": REQUANTIZE.index("staged"),
+        "first_shift": rule.first_shift,
+        "first_rounding": codes.index(rule.first_rounding) if rule.first_shift else 0,
+        "rounding": codes.index(rule.rounding),
+        "saturates": int(rule.beyond == "saturate"),
+    }
 
 
 def multiplier_arrays(pairs: list[tuple[int, int]]) -> dict[str, np.ndarray]:
     """Arrays of a step from (multiplier, total right shift), one per channel."""
     multipliers, shifts = zip(*pairs, strict=True)
     return {"multiplier": np.array(multipliers, np.int32), "shift": np.array(shifts, np.int32)}
-
-
-def multiplied(node: Node, factor: float) -> tuple[int, int]:
-    """(multiplier, total right shift) of a factor.
-
-    Raises:
-        BadQuantization: the factor is too large.
-    """
-    try:
-        return multiplier.quantize_multiplier(factor)
-    except OverflowError as error:
-        raise BadQuantization(
-            f"{node.where()}: its scales combine to {factor:.6g}; expected less than 2^30. Requantize the model."
-        ) from error

@@ -27,8 +27,10 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+from q8emu.numerics.multiplier import RULES, Rescaling
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
-from q8emu.ops.output_stage import multiplied, multiplier_arrays, rule_of
+from q8emu.ops.output_stage import multiplier_arrays, rule_of
+from q8emu.tables import quantize_multiplier
 
 LANES, SEQUENTIAL, BLOCKS = range(3)
 
@@ -90,10 +92,10 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     after = tuple(a for a in range(len(shape)) if a not in before + axes)
     outer, count, inner = (prod(shape[a] for a in group) for group in (before, axes, after))
     source = low.copied(low.value(node.inputs[0], before + axes + after), (outer, count, inner))
-    pair = divided(multiplied(node, float(x.scale[0]) / float(y.scale[0])), count)
+    pair = divided(quantize_multiplier(node, low.numerics.rescale, float(x.scale[0]) / float(y.scale[0])), count)
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
-    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescaling), multiplier_arrays([pair]))
+    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair]))
     low.define_reshaped(node.outputs[0], out)
 
 
@@ -108,9 +110,10 @@ def _lower_by_16(node: Node, low: Lowering) -> None:
     x_scale, y_scale = np.float32(x.scale[0]), np.float32(y.scale[0])
     zero = np.float32(np.float32(np.float32(x.zero_point[0]) * x_scale) / y_scale)
     zero = np.float32(zero + np.float32(0.5)) if zero > 0 else np.float32(zero - np.float32(0.5))
-    pair = multiplied(node, float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale))))
+    factor = float(np.float32(x_scale / np.float32(np.float32(h * w) * y_scale)))
+    pair = quantize_multiplier(node, Rescaling(RULES["ruy_x86"]), factor)
     params = {"x_zero_point": 0, "y_zero_point": y.zero_point[0] - int(zero), **clamp_params(node.attrs["clamp"])}
-    rule = rule_of("ruy_x86") | {"double_rounding_from": c // 16 * 16}
+    rule = rule_of(RULES["ruy_x86"], [pair]) | {"double_rounding_from": c // 16 * 16}
     out = low.new(y.dtype, (n, c))
     source = low.reshaped(node.inputs[0], (n, h * w, c))
     low.add("mean", (source,), (out,), params | rule, multiplier_arrays([pair]))

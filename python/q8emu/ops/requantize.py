@@ -8,6 +8,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+from q8emu.numerics.multiplier import RULES
 from q8emu.ops.base import out_quant, quant
 from q8emu.tables import requantization_table
 
@@ -17,9 +18,9 @@ GROUP = 16  # elements that a vector kernel takes at once
 def lower(node: Node, low: Lowering) -> None:
     """One lut; two where the profile rounds the last elements by another rule and the tables differ."""
     x, y = quant(node, 0), out_quant(node)
-    most = last = requantization_table(low.numerics, x, y, spec.limits(y.dtype))
+    most = last = requantization_table(node, low.numerics, x, y, spec.limits(y.dtype))
     if low.numerics.requantize == "rescaling_by_16":
-        most = requantization_table(low.numerics, x, y, spec.limits(y.dtype), "ruy_x86")
+        most = requantization_table(node, low.numerics, x, y, spec.limits(y.dtype), RULES["ruy_x86"])
     tensor = low.graph.tensors[node.inputs[0]]
     whole = tensor.elements // GROUP * GROUP
     if np.array_equal(most, last) or whole == 0:

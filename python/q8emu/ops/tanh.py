@@ -3,14 +3,16 @@
 
 Rule "half_away": half_away(f32(f(DQ(x)) * f32(1 / y_scale))) + y_zero_point with the tanh of the C library. Source of
 that: google-ai-edge/LiteRT tflite/kernels/internal/common.h (LUTPopulate).
+
+Rule "fixed_point": Q4.27 in, Q0.31 out, see `fixed_point`.
 """
 
 from __future__ import annotations
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, FileView, lower_unary, out_quant, quant
+from q8emu.numerics import fixed_point, unary
+from q8emu.ops.base import Attributes, FileView, lower_fixed, lower_unary, out_quant, quant
 from q8emu.tables import half_away_table
 
 
@@ -24,4 +26,6 @@ def lower(node: Node, low: Lowering) -> None:
     if low.numerics.unary == "half_away":
         values = half_away_table(unary.tflite_tanh, quant(node, 0), out_quant(node), node.attrs["clamp"])
         return low.unary(node, values)
+    if low.numerics.unary == "fixed_point":
+        return lower_fixed(node, low, fixed_point.tanh, 7)
     return lower_unary(node, low, unary.tanh)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 
 from q8emu.errors import BadModel, BadQuantization, ShapeMismatch, UnsupportedOperator
 from q8emu.graph import INTERNAL, Node, QuantParams, TensorInfo
+from q8emu.numerics.activation import NONE, bounds_half_away
 from q8emu.readers import tflite_schema as schema
 from q8emu.readers.flatbuffer import Table
 from q8emu.readers.shapes import MAX_RANK
@@ -18,6 +20,7 @@ from q8emu.readers.tflite_tensors import FileTensor
 
 Clamp = tuple[int, int]
 INT8: Clamp = (-128, 127)
+ACTIVATIONS = {"NONE": NONE, "RELU": (0.0, math.inf), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)}
 NEAR = 1e-6  # up to this far apart, LiteRT takes the scales of a pool's input and output for equal
 
 
@@ -80,32 +83,17 @@ class Operator:
         """A number of the options."""
         return default if self.options is None else self.options.integer(field, kind, default)
 
-    def clamp(self, field: int) -> Clamp:
-        """Bounds of the fused activation on the output's integers.
-
-        Source: CalculateActivationRangeQuantized in litert/tflite/kernels/kernel_util.cc.
-        """
+    def activation(self, field: int) -> dict[str, object]:
+        """The attributes of a fused activation: `activation`, its real bounds, and `clamp`, those on the integers."""
         code = self.option(field, "b")
-        name = schema.ACTIVATIONS[code] if 0 <= code < len(schema.ACTIVATIONS) else str(code)
-        return self.bounds(name)
+        return self.bounds(schema.ACTIVATIONS[code] if 0 <= code < len(schema.ACTIVATIONS) else str(code))
 
-    def bounds(self, activation: str) -> Clamp:
-        """As `clamp`, for an activation by name."""
-        known = {"NONE": (), "RELU": (0.0,), "RELU_N1_TO_1": (-1.0, 1.0), "RELU6": (0.0, 6.0)}
-        self.require(activation in known, f"the fused activation {activation}; expected {', '.join(known)}")
-        ends = [self._quantized(real) for real in known[activation]]
-        return (
-            max(INT8[0], ends[0]) if ends else INT8[0],
-            min(INT8[1], ends[1]) if len(ends) > 1 else INT8[1],
-        )
-
-    def _quantized(self, real: float) -> int:
-        """zero_point + real / scale in float32, half away from zero, without the limits of the type."""
-        params = self.quant(self.output)
-        with np.errstate(over="ignore"):
-            ratio = float(np.float32(real) / np.float32(params.scale[0]))
-        away = int(abs(ratio) + 0.5) if abs(ratio) < 2**31 else 2**31  # exact in float64: the ratio is a float32
-        return params.zero_point[0] + (away if ratio >= 0 else -away)
+    def bounds(self, activation: str) -> dict[str, object]:
+        """As `activation`, for one by name."""
+        self.require(activation in ACTIVATIONS, f"the fused activation {activation}; expected {', '.join(ACTIVATIONS)}")
+        real, params = ACTIVATIONS[activation], self.quant(self.output)
+        clamp = bounds_half_away(real, params.scale[0], params.zero_point[0], params.dtype)
+        return {"activation": real, "clamp": clamp}
 
     # Operands
 

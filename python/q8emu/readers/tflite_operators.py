@@ -37,7 +37,7 @@ def _binary(canonical: str) -> Callable[[Operator], Made]:
         op.require(rank <= 4, f"operands of {rank} axes; expected up to 4")
         op.expect_shape(op.output, [n if m == 1 else m for m, n in zip(*full, strict=True)])
         quants = [op.quant(a), op.quant(b)]
-        attrs = {"clamp": op.clamp(schema.ACTIVATION)}
+        attrs = op.activation(schema.ACTIVATION)
         names = [a.info.name, b.info.name]
         constants = {t.info.name: t.constant for t in (a, b) if t.constant is not None}
         return Made((op.node(canonical, names, attrs, quants, op.quant(op.output)),), (), constants)
@@ -47,7 +47,7 @@ def _binary(canonical: str) -> Callable[[Operator], Made]:
 
 def _activation(name: str) -> Callable[[Operator], Made]:
     def read(op: Operator) -> Made:
-        return _unary(op, "Relu", {"clamp": op.bounds(name)})
+        return _unary(op, "Relu", op.bounds(name))
 
     return read
 
@@ -156,7 +156,7 @@ def _pad(op: Operator) -> Made:
 
 
 def _concatenation(op: Operator) -> Made:
-    op.require(op.clamp(schema.Concatenation.ACTIVATION) == INT8, "a fused activation; expected none")
+    op.require(op.activation(schema.Concatenation.ACTIVATION)["clamp"] == INT8, "a fused activation; expected none")
     shapes = [op.operand(i).info.shape for i in range(len(op.inputs))]
     rank, axis = len(shapes[0]), op.option(schema.Concatenation.AXIS)
     op.require(-rank <= axis < rank, f"axis {axis} of tensors of {rank} axes")

@@ -41,7 +41,7 @@ def conv_2d(op: Operator) -> Made:
         _pair(op, fields.DILATION_H, fields.DILATION_W, 1),
         weights.shape[0],
     )
-    attrs = window | {"group": group, "clamp": op.clamp(fields.ACTIVATION)}
+    attrs = window | {"group": group} | op.activation(fields.ACTIVATION)
     return _product(op, "Conv", attrs, np.ascontiguousarray(weights.transpose(0, 3, 1, 2)), params)
 
 
@@ -64,7 +64,7 @@ def depthwise_conv_2d(op: Operator) -> Made:
         _pair(op, fields.DILATION_H, fields.DILATION_W, 1),
         outputs,
     )
-    attrs = window | {"group": channels, "depthwise": True, "clamp": op.clamp(fields.ACTIVATION)}
+    attrs = window | {"group": channels, "depthwise": True} | op.activation(fields.ACTIVATION)
     return _product(op, "Conv", attrs, np.ascontiguousarray(weights.transpose(3, 0, 1, 2)), params)
 
 
@@ -83,7 +83,7 @@ def fully_connected(op: Operator) -> Made:
     if keep and (not shape or shape[-1] != depth):
         raise ShapeMismatch(f"{op.where}: an input of shape {list(shape)} for weights {list(weights.shape)}.")
     op.expect_shape(op.output, (*shape[:-1], units) if keep else (rows, units))
-    attrs = {"alpha": 1.0, "transA": 0, "transB": 1, "clamp": op.clamp(fields.ACTIVATION)}
+    attrs = {"alpha": 1.0, "transA": 0, "transB": 1} | op.activation(fields.ACTIVATION)
     source, before, after = x.info.name, [], []
     tensors: list[TensorInfo] = []
     if shape != (rows, depth):
@@ -103,14 +103,15 @@ def fully_connected(op: Operator) -> Made:
 def average_pool_2d(op: Operator) -> Made:
     """AveragePool over the taps inside the image."""
     q = op.unchanged(op.operand(0), NEAR)
-    attrs = _pool(op) | {"count_include_pad": 0, "clamp": op.clamp(schema.Pool2D.ACTIVATION)}
+    attrs = _pool(op) | {"count_include_pad": 0} | op.activation(schema.Pool2D.ACTIVATION)
     return Made((op.node("AveragePool", [op.operand(0).info.name], attrs, [q], q),))
 
 
 def max_pool_2d(op: Operator) -> Made:
     """MaxPool over the taps inside the image."""
     q = op.unchanged(op.operand(0), NEAR)
-    attrs = _pool(op) | {"clamps": (op.clamp(schema.Pool2D.ACTIVATION),)}
+    fused = op.activation(schema.Pool2D.ACTIVATION)
+    attrs = _pool(op) | {"activation": fused["activation"], "clamps": (fused["clamp"],)}
     return Made((op.node("MaxPool", [op.operand(0).info.name], attrs, [q], q),))
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from q8emu.numerics import multiplier, spec
+from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.program import Buffer, Step
 
 Arrays = list[np.ndarray]
@@ -75,12 +76,24 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     else:
         factor, shift = column("multiplier"), column("shift")
         first = integer(step, "double_rounding_from") if "double_rounding_from" in step.params else channels
-        rules = [rule] * min(first, channels) + ["double_rounding"] * (channels - first)
+        most = _staged(step) if rule == "staged" else multiplier.RULES[rule]
+        rules = [most] * min(first, channels) + [multiplier.RULES["double_rounding"]] * (channels - first)
         values = [
             multiplier.requantize(a, rules[c], factor[c], shift[c], zero_point, clamped)
             for a, c in zip(flat, itertools.cycle(range(channels)), strict=False)
         ]
     return np.array(values, out.dtype).reshape(acc.shape)
+
+
+def _staged(step: Step) -> multiplier.Rule:
+    """The rule that a step gives by its stages."""
+    names = list(ROUNDINGS)
+    return multiplier.Rule(
+        names[integer(step, "rounding")],
+        integer(step, "first_shift"),
+        names[integer(step, "first_rounding")],
+        "saturate" if integer(step, "saturates") else "wrap",
+    )
 
 
 def round_inside(step: Step, v: np.ndarray, out: Buffer) -> np.ndarray:

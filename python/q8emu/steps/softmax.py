@@ -10,6 +10,7 @@ import numpy as np
 from q8emu.numerics import spec as numerics
 from q8emu.numerics.fixed_point import one_over_one_plus
 from q8emu.numerics.multiplier import doubling_high_mul
+from q8emu.numerics.rounding import half_away
 from q8emu.program import Buffer, Step
 from q8emu.steps.base import Arrays, bounds, integer, real, wrap32
 
@@ -57,7 +58,7 @@ def fixed(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> A
 
 
 def _divided(row: list[int]) -> list[int]:
-    total = sum(numerics.half_away(e, 12) for e in row)
+    total = sum(half_away(e, 12) for e in row)
     headroom = 32 - total.bit_length()
     reciprocal = one_over_one_plus((total << headroom) - 2**31)
-    return [numerics.half_away(doubling_high_mul(reciprocal, e), 35 - headroom) for e in row]
+    return [half_away(doubling_high_mul(reciprocal, e), 35 - headroom) for e in row]

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of a hardware's arithmetic: every decision, its legal values and what they mean.
+
+Each decision is a closed list, or an integer with a range: a new arithmetic adds a value to one of them together with
+the code that means it. An operator that has no rule under a profile is refused when the model is lowered.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from q8emu.numerics.multiplier import RULES, Form, Rescaling, Rule
+
+Rounding = Literal[
+    "half_even",
+    "half_up",
+    "half_away",
+    "half_down",
+    "half_to_zero",
+    "floor",
+    "ceil",
+    "toward_zero",
+    "to_odd",
+    "hwguide",
+]
+
+
+@dataclass(frozen=True)
+class Within:
+    """The least and the greatest value of an integer field."""
+
+    least: int
+    greatest: int
+
+
+Overrides = tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Numerics:
+    """Every arithmetic decision of one backend or chip.
+
+    Attributes:
+        name: how the profile is called.
+        reproduces: the runtime, version range and instruction set that it is held to by a test; or what it describes.
+        oracle: the name of the backend whose bits it promises; empty where there is none.
+        scale: form of the requantization scale, per channel; "float32": f32(f32(x_scale * w_scale) / y_scale);
+            "float64": the binary64 quotient x_scale * w_scale / y_scale, half_away(f64(acc * scale)); "multiplier":
+            that quotient as an integer and a shift; "power_of_two": that quotient as a shift alone.
+        multiplier_bits: width of the signed multiplier in bits; n: it lies in [2^(n - 2), 2^(n - 1)).
+        fraction_bits: 0: the shift follows the factor; n: every factor is an integer over 2^n, not normalized.
+        mantissa: how a factor is rounded to the bits of its multiplier.
+        carry: what becomes of a mantissa that rounds up to 2^(multiplier_bits - 1); "renormalize": half of it, and one
+            less in the shift; "saturate": one less.
+        snap: a factor that has to be a power of two and is not; "refuse": the model; "nearest": the power of two with
+            the smaller ratio to it.
+        first_shift: bits that a first stage of rounding takes away from the product; 0: there is one stage.
+        first_rounding: the rule of the first stage, see `rounding`.
+        rounding: the rule of the only or last stage of the requantization; the zero point is added after it. float32
+            scales go with half_even, float64 ones with half_away.
+        beyond: what happens to intermediate values beyond int32 between accumulator and output; "wrap" or "saturate".
+        depthwise: "requantize": as the other products; "ruy_x86_by_8": whole groups of 8 channels in two half_up
+            stages, the others by "double_rounding".
+        grouped: convolutions in groups; "requantize": as the other products; "double_rounding".
+        fully_connected: "requantize": as the other products; "float64": half_away(f64(acc * scale)) with the binary64
+            scale as it is; "float32_product": as the other products, x_scale * w_scale of a whole tensor in float32.
+        rescaling: the rule of sums, element-wise products, means and piecewise linear functions; "requantize": that of
+            the products; "double_rounding": 32 bits, half_up at bit 31, then half_away.
+        accumulator_bits: width in bits of the sum of products.
+        overflow: what happens to a sum beyond that width; "wrap".
+        bias_bits: width in bits of a bias; a larger one is refused.
+        add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
+            "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
+            "float": dequantized, added in float32, quantized, as the float ONNX operators do.
+        multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
+            "requantize": integer product, requantized.
+        average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
+            "raw_half_away": half_away(sum / count) of the quantized values as they are.
+        mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
+            requantized with the multiplier divided by the count; "requantize_by_16": that, and for height and width
+            kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding".
+        softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
+            "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
+        unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
+            multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
+            exp and tanh of glibc up to 2.40; "fixed_point": the same integers, Relu6 without rescaling, Logistic and
+            Tanh of Q4.27 values.
+        requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
+            rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule.
+        quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
+            "reciprocal_by_8": half_even of f32(x * f32(1 / scale)) for whole groups of 8 elements, half_away of
+            f64(x / scale) for the others.
+        dequantize: "product": f32((q - zero_point) * scale); "affine_by_8": f32(f32(q * scale) + f32(-zero_point *
+            scale)) for whole groups of 8 elements, the product for the others.
+        source: where the decisions come from.
+        overrides: other values of fields for single operators, by the operator's name.
+    """
+
+    name: str
+    reproduces: str
+    oracle: str
+    scale: Literal["float32", "float64", "multiplier", "power_of_two"]
+    multiplier_bits: Annotated[int, Within(8, 32)]
+    fraction_bits: Annotated[int, Within(0, 62)]
+    mantissa: Literal["half_away", "half_even", "floor"]
+    carry: Literal["renormalize", "saturate"]
+    snap: Literal["refuse", "nearest"]
+    first_shift: Annotated[int, Within(0, 31)]
+    first_rounding: Rounding
+    rounding: Rounding
+    beyond: Literal["wrap", "saturate"]
+    depthwise: Literal["requantize", "ruy_x86_by_8"]
+    grouped: Literal["requantize", "double_rounding"]
+    fully_connected: Literal["requantize", "float64", "float32_product"]
+    rescaling: Literal["requantize", "double_rounding"]
+    accumulator_bits: Annotated[int, Within(16, 32)]
+    overflow: Literal["wrap"]
+    bias_bits: Annotated[int, Within(8, 32)]
+    add: Literal["fma", "left_shift", "float"]
+    multiply: Literal["ratio", "requantize"]
+    average_pool: Literal["dequantized_sum", "raw_half_away"]
+    mean: Literal["float_sum", "requantize", "requantize_by_16"]
+    softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
+    unary: Literal["float", "half_away", "fixed_point"]
+    requantize: Literal["float", "rescaling", "rescaling_by_16"]
+    quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
+    dequantize: Literal["product", "affine_by_8"]
+    source: str
+    overrides: Overrides = ()
+
+    @property
+    def product(self) -> Rescaling:
+        """How accumulators of products are requantized by integers."""
+        rule = Rule(self.rounding, self.first_shift, self.first_rounding, self.beyond)
+        bits = 0 if self.scale == "power_of_two" else self.multiplier_bits
+        return Rescaling(rule, Form(bits, self.fraction_bits, self.mantissa, self.carry, self.snap))
+
+    @property
+    def rescale(self) -> Rescaling:
+        """How sums, element-wise products, means and piecewise linear functions are requantized by integers."""
+        return Rescaling(RULES["double_rounding"]) if self.rescaling == "double_rounding" else self.product
+
+    def for_operator(self, op: str) -> Numerics:
+        """The record with the overrides for this operator in place."""
+        own = dict(self.overrides).get(op, ())
+        return dataclasses.replace(self, **dict(own), overrides=()) if own else self
