@@ -83,7 +83,7 @@ def mutate(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """The conformance table in full: 10^7 requantizations, 10^5 random operators per row. Takes hours."""
     session.install(".[test,litert]")
-    session.run("python", "tests/conformance.py", "--full", *session.posargs)
+    session.run("python", "tests/conformance_table.py", "--full", *session.posargs)
 
 
 @nox.session(default=False)

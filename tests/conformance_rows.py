@@ -21,8 +21,17 @@ from tflite_cases import CASES
 Compare = Callable[[np.random.Generator, int], Count]
 
 TFLITE_BULK = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-LITERT = ("ai_edge_litert.interpreter", "litert")
-NEEDS = {"litert": LITERT, "litert-ref": LITERT, "litert-xnnpack": LITERT, "tflm": ("tflite_micro", "tflm")}
+LITERT = ("ai_edge_litert.interpreter", "pip install '.[litert]'")
+TOSA = ("tosa_reference_model", "pip install --no-deps tosa-tools")
+NEEDS = {
+    "litert": LITERT,
+    "litert-ref": LITERT,
+    "litert-xnnpack": LITERT,
+    "tflm": ("tflite_micro", "pip install '.[tflm]'"),
+    "tosa-double": TOSA,
+    "tosa-single": TOSA,
+}
+NOT_TOSA = {"LEAKY_RELU", "LOGISTIC", "STRIDED_SLICE", "TANH"}  # the profile has no rule, or the oracle no form
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Row:
         unit: what is counted: random models of one operator, or crafted requantizations.
         compare: makes about so many units with a generator, and compares them.
         batch: units that one call takes at most.
-        needs: a module without which the oracle cannot run, and the extra that brings it.
+        needs: a module without which the oracle cannot run, and the command that brings it.
     """
 
     profile: str
@@ -99,4 +108,6 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
     *tflite_rows("tflm", "tflm"),
+    *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
+    *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
 )

@@ -108,14 +108,15 @@ def cifar10_test(cifar10_dir: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def package() -> Callable[[str, str], ModuleType]:
-    """A function that imports a package and skips where it is absent, naming the extra that brings it."""
+def package() -> Callable[..., ModuleType]:
+    """A function that imports a package and skips where it is absent, naming what brings it."""
 
-    def import_or_skip(name: str, extra: str) -> ModuleType:
+    def import_or_skip(name: str, extra: str = "", command: str = "") -> ModuleType:
         try:
             return importlib.import_module(name)
         except ModuleNotFoundError as problem:
-            sentence = f"needs the package {problem.name}: pip install '.[{extra}]'"
+            brings = command or f"pip install '.[{extra}]'"
+            sentence = f"needs the package {problem.name}: {brings}"
             if os.environ.get("Q8EMU_ALL_EXTRAS") == "1":
                 pytest.fail(f"{sentence}; Q8EMU_ALL_EXTRAS=1 says that every extra is installed")
             pytest.skip(sentence)

@@ -40,6 +40,8 @@ def average_pool_raw(seed: int) -> Single:
     dtype, channels, batch = m.dtype(), m.size(33), m.c.integer(1, 2)
     x = m.data((batch, *image, channels), dtype)
     params |= {"kernel": tuple(kernel), **m.clamp(dtype)}
+    if m.c.integer(0, 1):
+        params |= {"x_zero_point": m.point(dtype), "division": m.c.integer(0, 1)}
     return m.single("average_pool_raw", [x], [(dtype, (batch, *out, channels))], params)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from q8emu.graph import TensorInfo
 from q8emu.numerics import multiplier
+from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.program import Buffer, Port, Program, Step
 from strategies_numbers import RandomChooser, limits, values
 
@@ -133,7 +134,7 @@ def requantization(
     """Parameters and arrays of any rule that turns accumulators of this size into quantized values."""
     scales = _scales(m, size, length)
     params: Dict = {"y_zero_point": m.point(dtype), **m.clamp(dtype)}
-    rule = m.c.pick("float32", *(name for name in multiplier.REQUANTIZE if name != "staged"))
+    rule = m.c.pick("float32", "staged", *multiplier.REQUANTIZE)
     if rule == "float32":
         return params, {"scale_bits": bits(scales)}
     params["requantize"] = multiplier.REQUANTIZE.index(rule)
@@ -141,10 +142,32 @@ def requantization(
         return params, {"scale64_bits": multiplier.f64_bits(scales)}
     if m.c.chance(25):
         params["y_zero_point"] = m.c.integer(-1000, 1000)
+    if rule == "staged":
+        stages = staged_rule(m)
+        return params | stages, staged_multipliers(m, scales, powers=stages["first_shift"] == 0)
     if has_channels and rule != "double_rounding" and m.c.chance(50):
         params["double_rounding_from"] = m.c.integer(0, 2 * length)
     pairs = np.array([multiplier.quantize_multiplier(float(s)) for s in scales], np.int32)
     return params, {"multiplier": pairs[:, 0].copy(), "shift": pairs[:, 1].copy()}
+
+
+def staged_rule(m: Maker) -> Dict:
+    """Any stages; the first one takes away at most as many bits as the narrowest multiplier has."""
+    last = len(ROUNDINGS) - 1
+    return {
+        "first_shift": m.c.pick(0, m.c.integer(1, 7)),
+        "first_rounding": m.c.integer(0, last),
+        "rounding": m.c.integer(0, last),
+        "saturates": m.c.integer(0, 1),
+    }
+
+
+def staged_multipliers(m: Maker, scales: np.ndarray, *, powers: bool) -> dict[str, np.ndarray]:
+    """Multipliers of any width, or powers of two; some factors are so large that they shift left."""
+    form = multiplier.Form(m.c.pick(0 if powers else 8, 8, 16, m.c.integer(8, 32)), snap="nearest")
+    factors = [float(s) * (2.0 ** m.c.integer(0, 30) if m.c.chance(10) else 1.0) for s in scales]
+    pairs = [multiplier.quantize_multiplier(min(f, 2.0**28), form) for f in factors]
+    return {"multiplier": np.array([p[0] for p in pairs], np.int32), "shift": np.array([p[1] for p in pairs], np.int32)}
 
 
 def bias(m: Maker, channels: int) -> dict[str, np.ndarray]:

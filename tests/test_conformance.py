@@ -9,14 +9,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-import conformance
+import conformance_table
 from conformance_bulk import KINDS, LARGEST_BIAS, crafted
 from conformance_cases import requantizations, tflite_cases
 from conformance_rows import ROWS, Row
 from q8emu.backends import BACKENDS
 from q8emu.numerics import PROFILES
 
-Import = Callable[[str, str], ModuleType]
+Import = Callable[..., ModuleType]
 
 LEAST = {"cases": 1000, "requantizations": 10**7}
 """So many units a committed row has at least."""
@@ -26,11 +26,11 @@ LEAST = {"cases": 1000, "requantizations": 10**7}
 def test_short_form(row: Row, seed: int, package: Import) -> None:
     """A few of every row."""
     if row.needs is not None:
-        package(*row.needs)
-    found = conformance.measure(row, conformance.SHORT[row.unit], seed)
+        package(row.needs[0], command=row.needs[1])
+    found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed)
     assert found.values + found.excused > 0
     assert found.differing == 0, (
-        f"{found.first} (python tests/conformance.py --seed {seed} --operator {row.operator!r})"
+        f"{found.first} (python tests/conformance_table.py --seed {seed} --operator {row.operator!r})"
     )
 
 
@@ -49,9 +49,9 @@ def test_every_profile_is_held_to_its_oracle(profile: str) -> None:
 
 
 def test_the_committed_table_has_every_row_and_no_difference() -> None:
-    measured = {conformance.key(m): m for m in conformance.read()}
+    measured = {conformance_table.key(m): m for m in conformance_table.read()}
     listed = {row.key: row for row in ROWS}
-    assert set(measured) == set(listed), "run python tests/conformance.py --only PROFILE --cases 1000 --write"
+    assert set(measured) == set(listed), "run python tests/conformance_table.py --only PROFILE --cases 1000 --write"
     for name, m in measured.items():
         assert m["differing"] == 0, name
         assert m["units"] + m["refused"] >= LEAST[listed[name].unit] * 0.99, name

@@ -124,14 +124,18 @@ def test_the_rule_that_is_asked_for_runs(rule: int, isa: str) -> None:
         assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == TIES[rule]
 
 
-def test_ties_of_the_raw_mean_go_away_from_zero(isa: str) -> None:
-    """Windows of 1 x 2 with the means 1.5 and -1.5."""
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [({}, [2, -2]), ({"x_zero_point": -2}, [2, -1]), ({"division": 1}, [1, -1]), ({"x_zero_point": 9}, [1, -2])],
+)
+def test_ties_of_the_raw_mean(more: Params, expected: list[int], isa: str) -> None:
+    """Windows of 1 x 2 with the means 1.5 and -1.5: away from zero, or from the zero point; or toward zero."""
     x = np.array([[[[1], [2]], [[-1], [-2]]]], np.int8)
     params: Params = {"kernel": (1, 2), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0)}
     clamp: Params = {"qmin": -128, "qmax": 127}
-    single = Maker(0).single("average_pool_raw", [x], [("int8", (1, 2, 1, 1))], {**params, **clamp})
+    single = Maker(0).single("average_pool_raw", [x], [("int8", (1, 2, 1, 1))], {**params, **clamp, **more})
     for kernels in ("spec", isa):
-        assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == [2, -2]
+        assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == expected
 
 
 def test_results_do_not_depend_on_threads(isa: str, seed: int) -> None:

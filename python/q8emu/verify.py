@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from q8emu.backends import BACKENDS, OracleSession, backend
+from q8emu.backends import BACKENDS, GraphBackend, OracleSession, backend
 from q8emu.compare import Comparison
 from q8emu.emulator import Batch, Emulator, Options
 from q8emu.errors import BackendUnavailable
@@ -148,7 +148,7 @@ class _Duel:
         self._out: dict[str, str] = {
             name: f"oracle '{name}' runs {BACKENDS[name].format} files; this is a {emulator.format} file"
             for name in names
-            if BACKENDS[name].format != emulator.format
+            if BACKENDS[name].format not in (emulator.format, "graph")
         }
 
     def compare(self, part: Batch, names: Sequence[str]) -> None:
@@ -164,8 +164,7 @@ class _Duel:
                 continue
             try:
                 if name not in self._sessions:
-                    session = BACKENDS[name].open(self._emulator.model, taps, threads=self._threads)
-                    self._sessions[name] = session
+                    session = self._sessions[name] = self._open(name, taps)
                     self._comparisons[name] = Comparison(part.program, name, taps, session.hidden)
                 expected = self._sessions[name].run(part.inputs)
             except BackendUnavailable as problem:
@@ -173,6 +172,12 @@ class _Duel:
                 continue
             local = _local(part, expected)
             self._comparisons[name].update(actual, expected, local, samples=part.samples)
+
+    def _open(self, name: str, taps: Sequence[str]) -> OracleSession:
+        oracle = BACKENDS[name]
+        if isinstance(oracle, GraphBackend):
+            return oracle.open_graph(self._emulator.graph, taps)
+        return oracle.open(self._emulator.model, taps, threads=self._threads)
 
     def results(self) -> tuple[OracleResult, ...]:
         """One result per oracle, in the order asked for."""

@@ -13,7 +13,7 @@ namespace {
 
 // The fields of a requantization of accumulators of this magnitude.
 void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
-  const int64_t rule = b.between(0, 4);
+  const int64_t rule = b.between(0, 5);
   if (rule > 0) b.set("requantize", rule);  // absent: rule 0
   if (rule == 0) {
     b.scale_array("scale_bits", 1.0f / magnitude, lengths);
@@ -24,7 +24,13 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
   } else {
     b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
     b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
-    if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
+    if (rule == 5) {
+      b.set("first_shift", b.chance(40) ? 0 : b.between(1, 31));
+      b.set("first_rounding", b.between(0, 9));
+      b.set("rounding", b.between(0, 9));
+      b.set("saturates", b.between(0, 1));
+    } else if (has_channels && rule > 1 && b.chance(50))
+      b.set("double_rounding_from", b.between(0, lengths + 1));
   }
   b.set_range(dtype);
 }
@@ -176,6 +182,7 @@ void average_pool(ProgramBuilder& b) {
   const bool count_include_pad = b.chance(50);  // without it, padding may leave a window that has no tap
   pool(b, dtype, count_include_pad);
   b.set("count_include_pad", count_include_pad);
+  if (b.chance(60)) b.set("form", b.between(0, 2));
   b.set("x_zero_point", b.zero_point(dtype));
   b.set_f32("x_scale_bits", b.scale(0.1f));
   b.set_f32("y_scale_bits", b.scale(0.1f));
@@ -185,6 +192,8 @@ void average_pool(ProgramBuilder& b) {
 void average_pool_raw(ProgramBuilder& b) {
   const DType dtype = b.quantized();
   pool(b, dtype, false);
+  if (b.chance(50)) b.set("x_zero_point", b.zero_point(dtype));
+  if (b.chance(50)) b.set("division", b.between(0, 1));
   b.set_bounds(dtype);
 }
 
@@ -204,7 +213,7 @@ void float_mean(ProgramBuilder& b) {
   const int64_t rows = b.pick({1, 3, 40}), length = b.between(1, 30);
   b.input(x_dtype, {rows, length});
   b.output(y_dtype, {rows});
-  b.set("order", b.between(0, 2));
+  b.set("order", b.between(0, 3));
   b.set("x_zero_point", b.zero_point(x_dtype));
   b.set_f32("x_scale_bits", b.scale(0.1f));
   b.set_f32("y_scale_bits", b.scale(0.1f));

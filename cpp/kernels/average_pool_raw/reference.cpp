@@ -46,8 +46,10 @@ void average_pool_raw_reference(const AveragePoolRawArgs& args) {
       const int64_t count = add_taps<Q>(args, window_at(window, pixel), args.scratch);
       Q* y = static_cast<Q*>(args.y) + pixel * window.c;
       for (int64_t c = 0; c < window.c; ++c) {
-        const int32_t mean = static_cast<int32_t>(half_away_quotient(args.scratch[c], count));
-        y[c] = static_cast<Q>(clamp(mean, args.range.qmin, args.range.qmax));
+        const int64_t centred = args.scratch[c] - count * args.range.zero_point;
+        const int64_t mean =
+            args.division == Division::half_away ? half_away_quotient(centred, count) : centred / count;
+        y[c] = static_cast<Q>(with_zero_point(static_cast<int32_t>(mean), args.range));
       }
     }
   });

@@ -25,6 +25,8 @@ class AveragePoolRaw final : public LoadedStep {
     args_.window = &window_;
     expect_taps_inside(reader, window_);
     args_.range = reader.bounds(y.dtype);
+    if (reader.has("x_zero_point")) args_.range.zero_point = reader.zero_point("x_zero_point", x.dtype);
+    if (reader.has("division")) args_.division = static_cast<Division>(reader.integer("division", 0, 1));
     reader.finish();
   }
 

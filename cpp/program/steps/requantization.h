@@ -11,6 +11,7 @@
 #include "kernels/requantize/requantize.h"
 #include "kernels/requantize_float64/requantize_float64.h"
 #include "kernels/requantize_multiplier/requantize_multiplier.h"
+#include "kernels/requantize_staged/requantize_staged.h"
 #include "program/step_reader.h"
 
 namespace q8 {
@@ -40,10 +41,13 @@ class Requantization {
   std::string kernel() const;  // "requantize_avx2"
 
  private:
+  void read_multipliers(StepReader& reader, std::initializer_list<int64_t> lengths, Rows rows);
   void run_from(const RequantizedTile& tile, int64_t first, int64_t channels, MultiplierRule rule) const;
+  void run_staged(const RequantizedTile& tile) const;
 
   int64_t rule_;
   int64_t double_rounding_from_ = INT64_MAX;  // this channel and all behind it follow that rule
+  StagedRule staged_rule_{};
   std::vector<float> scale_;
   std::vector<double> scale64_;
   std::vector<int32_t> multiplier_, shift_;
@@ -51,6 +55,7 @@ class Requantization {
   const RequantizeKernel& float32_;
   const RequantizeMultiplierKernel& by_multiplier_;
   const RequantizeFloat64Kernel& float64_;
+  const RequantizeStagedKernel& staged_;
 };
 
 }  // namespace q8

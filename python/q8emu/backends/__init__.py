@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from q8emu.backends.base import Backend, OracleSession
+from q8emu.backends.base import Backend, GraphBackend, OracleSession
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
 from q8emu.backends.tflm import TFLM
+from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType(
@@ -24,6 +25,9 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
         "tflm": TFLM(),
+        "tosa-double": TOSA_DOUBLE,
+        "tosa-inexact": TOSA_INEXACT,
+        "tosa-single": TOSA_SINGLE,
     }
 )
 
@@ -41,4 +45,4 @@ def backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-__all__ = ["BACKENDS", "Backend", "OracleSession", "backend"]
+__all__ = ["BACKENDS", "Backend", "GraphBackend", "OracleSession", "backend"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from q8emu.graph import Graph
 from q8emu.trace import Trace
 
 
@@ -44,7 +45,7 @@ class Backend(Protocol):
 
     @property
     def format(self) -> str:
-        """The model files that it runs: "ONNX" or "TFLite"."""
+        """The model files that it runs: "ONNX" or "TFLite"; or "graph", see GraphBackend."""
         ...
 
     def version(self) -> str:
@@ -62,5 +63,18 @@ class Backend(Protocol):
 
         Raises:
             BackendUnavailable: the oracle refuses this model.
+        """
+        ...
+
+
+@runtime_checkable
+class GraphBackend(Backend, Protocol):
+    """An oracle that runs no model file: its graphs come from what q8emu read, by rules of its own world."""
+
+    def open_graph(self, graph: Graph, taps: Sequence[str]) -> OracleSession:
+        """Take over a canonical graph; the session cuts its inputs into runs of the graph's batch.
+
+        Raises:
+            BackendUnavailable: the oracle has no form for an operator of the graph.
         """
         ...

@@ -6,10 +6,11 @@ from __future__ import annotations
 import difflib
 
 from q8emu.errors import BadInput
+from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
-from q8emu.numerics.profiles import ORT, TFLITE, TFLITE_REF, TFLM
+from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, TFLITE, TFLITE_REF, TFLM)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, *HARDWARE)}
 
 
 def profile(name: str) -> Numerics:

@@ -47,7 +47,7 @@ class Rule:
         Args:
             acc: int32.
             multiplier: in [0, 2^31); multiplier * 2^-shift is at most 2^31.
-            shift: total right shift, -31 to 62.
+            shift: total right shift, -31 to 62, at least first_shift - 31.
 
         Example:
             >>> [RULES[name](-1000, 2**30, 34) for name in ("double_rounding", "ruy_x86", "single_rounding")]

@@ -140,6 +140,10 @@ def limits(dtype: str) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
+DIVISION = ("half_away", "toward_zero")
+"""What the values of the step parameter `division` mean."""
+
+
 QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64")
 """What the values of the step parameter `rounding` mean."""
 

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """AveragePool (QDQ, QLinearAveragePool): mean of the values under each window.
 
-Rule "raw_half_away" divides the sum of the quantized values as they are; operand and output share their parameters.
-Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h.
+Rules "raw_half_away", "centred_half_away", "raw_toward_zero" divide the sum of the quantized values as they are, or
+less the zero point; operand and output share their parameters.
+Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/integer_ops/pooling.h; arm/tosa-specification
+AVG_POOL2D; majianjia/nnom src/backends/nnom_local.c.
 
 Rule "dequantized_sum" adds float32 values tap by tap, the zero point inside the rounding; a window that is the whole
 image, unpadded, is a GlobalAveragePool there.
 Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc.
+
+Rule "float" is the float32 operator between dequantize and quantize, its sum in ONNX Runtime's order.
+Source: core/mlas/lib/pooling.cpp, core/providers/cpu/nn/pool_functors.h; the orders confirmed by running it.
 """
 
 from __future__ import annotations
@@ -17,6 +22,17 @@ from q8emu.numerics import spec
 from q8emu.ops import global_average_pool
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 from q8emu.ops.window import resolve
+
+DIVIDED = {
+    "centred_half_away": (True, "half_away"),
+    "raw_half_away": (False, "half_away"),
+    "raw_toward_zero": (False, "toward_zero"),
+}
+"""Is the zero point taken off first, and how is the quotient rounded?"""
+
+ROWS, COLUMNS = 1, 2  # the parameter `form` of the step
+OPSET_BY_ROWS = 19
+WIDEST_VECTOR = 2045  # of the padded image, in elements
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -29,11 +45,13 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One average_pool_raw; or one average_pool, or the global one."""
-    if low.numerics.average_pool == "raw_half_away":
+    if low.numerics.average_pool in DIVIDED:
         return _lower_raw(node, low)
     shape = low.graph.tensors[node.inputs[0]].shape
     image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
-    if node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"]):
+    is_float = low.numerics.average_pool == "float"
+    is_global = node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"])
+    if is_global and not (is_float and _is_by_rows(low)):
         return global_average_pool.lower(node, low)
     x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
     low.same_dtype(node)
@@ -42,6 +60,7 @@ def lower(node: Node, low: Lowering) -> None:
         "y_zero_point": y.zero_point[0],
         "x_scale_bits": spec.f32_bits(q.scale[0]),
         "y_scale_bits": spec.f32_bits(y.scale[0]),
+        **({"form": _float_form(node, low, image[-1])} if is_float else {}),
     }
     out = low.new_channels_last(node.outputs[0])
     low.add("average_pool", (x,), (out,), params | clamp_params(node.attrs["clamp"]))
@@ -49,13 +68,28 @@ def lower(node: Node, low: Lowering) -> None:
     return None
 
 
+def _is_by_rows(low: Lowering) -> bool:
+    """From opset 19 on, ONNX Runtime's float operator adds the taps one after another."""
+    return low.graph.opsets.get("", OPSET_BY_ROWS) >= OPSET_BY_ROWS
+
+
+def _float_form(node: Node, low: Lowering, width: int) -> int:
+    """The order of the float sum: by rows, or column by column where the older operator takes its vector kernel."""
+    pads = node.attrs["pads"]
+    is_vector = node.attrs["strides"][1] <= 2 and width + pads[1] + pads[3] <= WIDEST_VECTOR
+    return ROWS if _is_by_rows(low) or not is_vector else COLUMNS
+
+
 def _lower_raw(node: Node, low: Lowering) -> None:
     x, y = quant(node, 0), out_quant(node)
     if x != y:
-        low.refuse(node, f"divides the quantized values as they are: the output must have the input's parameters, {x}")
+        low.refuse(node, f"divides quantized values: the output must have the input's parameters, {x}")
     if node.attrs["count_include_pad"] and any(node.attrs["pads"]):
         low.refuse(node, "counts the taps inside the image only; found count_include_pad 1")
     params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")} | clamp_params(node.attrs["clamp"])
+    is_centred, division = DIVIDED[low.numerics.average_pool]
+    params |= {"x_zero_point": x.zero_point[0]} if is_centred else {}
+    params |= {"division": spec.DIVISION.index(division)} if division != spec.DIVISION[0] else {}
     source, out = low.channels_last(node.inputs[0]), low.new_channels_last(node.outputs[0])
     low.add("average_pool_raw", (source,), (out,), params)
     low.define_channels_last(node.outputs[0], out)

@@ -2,8 +2,9 @@
 """Mul (QDQ, QLinearMul), broadcast.
 
 Rule "ratio": v = (a - az)(b - bz) * f32(f32(a_scale * b_scale) / y_scale) + yz in float32.
-Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64.
-Source of the second: google-ai-edge/LiteRT tflite/kernels/mul.cc.
+Rule "requantize": the product requantized by f32(a_scale * b_scale) / y_scale, the quotient in binary64;
+"requantize_float64": the product of the scales in binary64, too.
+Source: google-ai-edge/LiteRT tflite/kernels/mul.cc; tensorflow compiler/mlir/tosa/transforms/legalize_common.cc.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
-    if low.numerics.multiply == "requantize":
+    if low.numerics.multiply != "ratio":
         return _lower_requantized(node, low)
-    if not is_fused(node):
+    if low.numerics.multiply == "float" or not is_fused(node):
         return lower_float(node, low, 2)
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     factor = ratio(a.scale[0], b.scale[0], over=y.scale[0])
@@ -44,7 +45,9 @@ def lower(node: Node, low: Lowering) -> None:
 
 def _lower_requantized(node: Node, low: Lowering) -> None:
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
-    product = float(np.float32(a.scale[0]) * np.float32(b.scale[0]))
+    product = float(a.scale[0]) * float(b.scale[0])
+    if low.numerics.multiply == "requantize":
+        product = float(np.float32(product))
     rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([product / float(y.scale[0])]))
     params = rule | {
         "a_zero_point": a.zero_point[0],

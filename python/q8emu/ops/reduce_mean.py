@@ -5,8 +5,12 @@ Rule "requantize": the sum of x - x_zero_point, requantized; the multiplier of x
 the count.
 Source: google-ai-edge/LiteRT tflite/kernels/internal/reference/reduce.h (QuantizedMeanOrSum).
 
-Rule "requantize_by_16": the same, but for the mean over height and width with the axes kept, which LiteRT computes from
-the raw sum with a float32 quotient, whole groups of 16 channels by "ruy_x86" and the others by "double_rounding".
+Rule "requantize_quotient": the same sum, requantized by 1 / count * (x_scale / y_scale) in binary64.
+Source: tensorflow compiler/mlir/tosa/transforms/legalize_common.cc (convertReduceMeanOp).
+
+Rule "requantize_by_16": as "requantize", but for the mean over height and width with the axes kept, which LiteRT
+computes from the raw sum with a float32 quotient, whole groups of 16 channels in two half_up stages and the others by
+"double_rounding".
 Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
 
 Rule "float_sum": Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
@@ -29,10 +33,10 @@ from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.numerics.multiplier import RULES, Rescaling
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
-from q8emu.ops.output_stage import multiplier_arrays, rule_of
+from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier
 
-LANES, SEQUENTIAL, BLOCKS = range(3)
+LANES, SEQUENTIAL, BLOCKS, PACKETS = range(4)
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -63,11 +67,16 @@ def lower(node: Node, low: Lowering) -> None:
     if low.numerics.mean != "float_sum":
         return lower_requantized(node, low, node.attrs["axes"])
     shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
-    x, y = quant(node, 0), out_quant(node)
     pattern = _pattern(len(shape), axes)
     order = LANES if pattern in ("R", "KR") else SEQUENTIAL
     if pattern == "KRK" and prod(shape[: axes[0]]) >= 2:
         order = BLOCKS
+    return lower_float_mean(node, low, axes, order)
+
+
+def lower_float_mean(node: Node, low: Lowering, axes: tuple[int, ...], order: int) -> None:
+    """One float_mean on [kept, reduced]."""
+    shape, x, y = low.graph.tensors[node.inputs[0]].shape, quant(node, 0), out_quant(node)
     perm = tuple(a for a in range(len(shape)) if a not in axes) + axes
     folded = (prod(shape) // prod(shape[a] for a in axes), prod(shape[a] for a in axes))
     source = low.copied(low.value(node.inputs[0], perm), folded)
@@ -81,7 +90,6 @@ def lower(node: Node, low: Lowering) -> None:
     out = low.new(y.dtype, folded[:1])
     low.add("float_mean", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_reshaped(node.outputs[0], out)
-    return None
 
 
 def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
@@ -92,10 +100,15 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     after = tuple(a for a in range(len(shape)) if a not in before + axes)
     outer, count, inner = (prod(shape[a] for a in group) for group in (before, axes, after))
     source = low.copied(low.value(node.inputs[0], before + axes + after), (outer, count, inner))
-    pair = divided(quantize_multiplier(node, low.numerics.rescale, float(x.scale[0]) / float(y.scale[0])), count)
+    quotient = float(x.scale[0]) / float(y.scale[0])
+    if low.numerics.mean == "requantize_quotient":
+        rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([1.0 / count * quotient]))
+    else:
+        pair = divided(quantize_multiplier(node, low.numerics.rescale, quotient), count)
+        rule, arrays = rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair])
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
-    low.add("mean", (source,), (out,), params | rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair]))
+    low.add("mean", (source,), (out,), params | rule, arrays)
     low.define_reshaped(node.outputs[0], out)
 
 

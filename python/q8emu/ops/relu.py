@@ -4,7 +4,8 @@
 Rules "half_away" and "fixed_point": x - x_zero_point rescaled by f32(x_scale / y_scale), clamped. Source of that:
 google-ai-edge/LiteRT tflite/kernels/activations.cc. Under "fixed_point" an activation with an upper bound, Relu6, does
 not look at the output's parameters: x clamped to the bounds under the parameters of x. Source of that:
-tensorflow/tflite-micro micro/kernels/activations_common.cc.
+tensorflow/tflite-micro micro/kernels/activations_common.cc. Under "rescaled" the quotient is the binary64 one.
+Source of that: tensorflow compiler/mlir/tosa/transforms/legalize_tfl.cc.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ def lower(node: Node, low: Lowering) -> None:
         x = quant(node, 0)
         attrs = {"clamp": bounds_half_away(real, x.scale[0], x.zero_point[0], x.dtype)}
         return lower_integer_unary(replace(node, attrs=attrs), low, lambda v: v + x.zero_point[0])
-    if low.numerics.unary in ("fixed_point", "half_away"):
-        y = out_quant(node)
-        function = rescaled(node, low.numerics.rescale, float(ratio(quant(node, 0).scale[0], over=y.scale[0])))
+    if low.numerics.unary != "float":
+        x, y = quant(node, 0), out_quant(node)
+        is_exact = low.numerics.unary == "rescaled"
+        quotient = float(x.scale[0]) / float(y.scale[0]) if is_exact else float(ratio(x.scale[0], over=y.scale[0]))
+        function = rescaled(node, low.numerics.rescale, quotient)
         attrs = {"clamp": (max(node.attrs["clamp"][0], y.zero_point[0]), node.attrs["clamp"][1])}
         return lower_integer_unary(replace(node, attrs=attrs), low, lambda v: function(v) + y.zero_point[0])
     return lower_unary(node, low, unary.relu)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the conformance table: how many values of each operator were compared with each oracle, how many differ.
 
-    python tests/conformance.py                                    the short form: a few of everything
-    python tests/conformance.py --full --write                     10^7 requantizations, 10^5 cases; takes hours
-    python tests/conformance.py --only tflite --cases 2000 --write
+    python tests/conformance_table.py                                    the short form: a few of everything
+    python tests/conformance_table.py --full --write                     10^7 requantizations, 10^5 cases; takes hours
+    python tests/conformance_table.py --only tflite --cases 2000 --write
 
 Rows are listed in conformance_rows.py. With --write the measured rows enter docs/conformance.json, which the table in
 docs/conformance.md is made from (python docs/generate.py --write). Exit code 1 where a promised value differs, 2 where
@@ -55,7 +55,7 @@ def missing(row: Row) -> str | None:
         try:
             importlib.import_module(row.needs[0])
         except ImportError:
-            return f"needs the package {row.needs[0]}: pip install '.[{row.needs[1]}]'"
+            return f"needs the package {row.needs[0]}: {row.needs[1]}"
     return None
 
 
@@ -109,7 +109,7 @@ def main() -> int:
     options = parser.parse_args()
     given = {"cases": options.cases, "requantizations": options.requantizations}
     wanted = (FULL if options.full else SHORT) | {k: v for k, v in given.items() if v is not None}
-    command = f"python tests/conformance.py {' '.join(a for a in sys.argv[1:] if a != '--write')}".strip()
+    command = f"python tests/conformance_table.py {' '.join(a for a in sys.argv[1:] if a != '--write')}".strip()
     chosen = [
         row
         for row in ROWS
