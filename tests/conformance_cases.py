@@ -163,11 +163,13 @@ def _moved(indices: Sequence[int], base: int) -> list[int]:
     return [i + base if i >= 0 else i for i in indices]
 
 
-def onnx_cases(profile: str, oracle: str, operator: str, rng: Rng, wanted: int) -> Count:
-    """So many random ONNX operators, in both spellings, in one model."""
+def onnx_cases(profile: str, oracle: str, operator: str, spellings: Sequence[str], rng: Rng, wanted: int) -> Count:
+    """So many random ONNX operators in one model."""
     opset = int(rng.choice(OPSETS))
     seeds = rng.integers(0, 2**32, wanted)
-    cases = [strategies.model(int(s), operators=(operator,), most=1, opsets=(opset,)) for s in seeds]
+    cases = [
+        strategies.model(int(s), operators=(operator,), most=1, opsets=(opset,), spellings=spellings) for s in seeds
+    ]
     parts = [(_prefixed(onnx.ModelProto.FromString(c.model), f"{i}/"), c.feeds, f"{i}/") for i, c in enumerate(cases)]
     return _onnx([(model, {p + n: a for n, a in feeds.items()}) for model, feeds, p in parts], profile, oracle)
 

@@ -7,7 +7,7 @@ function of its own. The tests are red until every profile that names an oracle 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -16,6 +16,7 @@ import numpy as np
 
 import strategies
 from conformance_cases import Count, onnx_cases, requantizations, tflite_cases
+from strategies_builder import SPELLINGS
 from tflite_cases import CASES
 
 Compare = Callable[[np.random.Generator, int], Count]
@@ -83,8 +84,8 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> lis
     ]
 
 
-def onnx_rows(profile: str, oracle: str) -> list[Row]:
-    """Every family of ONNX operators, and the products in bulk."""
+def onnx_rows(profile: str, oracle: str, spellings: Sequence[str] = SPELLINGS) -> list[Row]:
+    """Every family of ONNX operators in these spellings, and the products in bulk."""
     bulk = [
         Row(
             profile,
@@ -98,13 +99,14 @@ def onnx_rows(profile: str, oracle: str) -> list[Row]:
         for dtype in ("int8", "uint8")
     ]
     return bulk + [
-        Row(profile, oracle, op, "cases", partial(onnx_cases, profile, oracle, op), 16)
+        Row(profile, oracle, op, "cases", partial(onnx_cases, profile, oracle, op, spellings), 16)
         for op in sorted(strategies.OPERATORS)
     ]
 
 
 ROWS: tuple[Row, ...] = (
     *onnx_rows("ort", "ort"),
+    *onnx_rows("qdq", "ort-unfused", spellings=("qdq",)),
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
     *tflite_rows("tflm", "tflm"),

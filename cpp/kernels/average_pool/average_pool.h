@@ -6,8 +6,10 @@
 //   y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax)
 //   count = taps inside the image, or, with count_include_pad, all taps of the kernel.
 //
-// Forms    integer: the above; rows: v = f32(a / y_scale), y = clamp(half_even(v saturated) + y_zp, qmin, qmax), what the
-//          float operator gives; columns: as rows, each column of the window summed first, then the columns.
+// Forms    integer: the above; rows: v = f32(a / y_scale), y = clamp(half_even(v saturated) + y_zp, qmin, qmax), what
+// the
+//          float operator gives, and count_include_pad counts the taps inside the padded image; columns: as rows, each
+//          column of the window summed first, then the columns.
 //
 // Layouts  x[N, H, W, C], y[N, OH, OW, C] of the same dtype.
 // Ranges   zero points within the dtype; scales positive and finite; no window has a count of 0.

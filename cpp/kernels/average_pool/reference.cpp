@@ -16,10 +16,19 @@ int64_t taps_inside(int64_t start, int64_t taps, int64_t dilation, int64_t size)
   return count;
 }
 
-int64_t taps_counted(const Window& window, const WindowAt& at, bool count_include_pad) {
-  if (count_include_pad) return window.kh * window.kw;
-  return taps_inside(at.row, window.kh, window.dilation_h, window.h) *
-         taps_inside(at.col, window.kw, window.dilation_w, window.w);
+int64_t taps_counted(const AveragePoolArgs& args, const WindowAt& at) {
+  const Window& window = *args.window;
+  if (args.count_include_pad && args.form == AveragePoolForm::integer) return window.kh * window.kw;
+  int64_t top = 0, left = 0, height = window.h, width = window.w;
+  if (args.count_include_pad) {
+    top = window.pad_top;
+    left = window.pad_left;
+    height += window.pad_top + window.pad_bottom;
+    width += window.pad_left + window.pad_right;
+  }
+  const int64_t count = taps_inside(at.row + top, window.kh, window.dilation_h, height) *
+                        taps_inside(at.col + left, window.kw, window.dilation_w, width);
+  return std::max(count, int64_t{1});
 }
 
 // sum[C] += one tap, where it is inside the image.
@@ -74,7 +83,7 @@ void average_pool_reference(const AveragePoolArgs& args) {
     using Q = decltype(type);
     for (int64_t pixel = args.pixel_begin; pixel < args.pixel_begin + args.pixel_count; ++pixel) {
       const WindowAt at = window_at(window, pixel);
-      const float count = static_cast<float>(taps_counted(window, at, args.count_include_pad));
+      const float count = static_cast<float>(taps_counted(args, at));
       const auto add = args.form == AveragePoolForm::columns ? add_columns<Q> : add_rows<Q>;
       add(args, at, args.scratch);
       Q* y = static_cast<Q*>(args.y) + pixel * window.c;

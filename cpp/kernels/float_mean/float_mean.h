@@ -10,7 +10,8 @@
 //          element of the row, then what lies behind (docs/steps.md).
 // Layouts  x[K, R], y[K]; rows row_begin to row_begin + row_count.
 // Aliasing none.
-// Source   ONNX Runtime, core/providers/cpu/reduction/reduction_ops.cc, core/mlas/lib/pooling.cpp (packets); the orders were found by running it.
+// Source   ONNX Runtime, core/providers/cpu/reduction/reduction_ops.cc, core/mlas/lib/pooling.cpp (packets); the orders
+// were found by running it.
 #pragma once
 
 #include <cstdint>

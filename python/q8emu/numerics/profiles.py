@@ -46,7 +46,7 @@ ORT = Numerics(
 QDQ = replace(
     ORT,
     name="qdq",
-    reproduces="ONNX Runtime 1.31 CPU, optimizations off, on QDQ files: every operator but Conv, Gemm, MatMul and Softmax",
+    reproduces="ONNX Runtime 1.31 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
     oracle="ort-unfused",
     add="float",
     multiply="float",

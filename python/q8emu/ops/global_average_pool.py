@@ -2,8 +2,8 @@
 """GlobalAveragePool (QDQ, QLinearGlobalAveragePool): the sum of x - x_zero_point, requantized.
 
 Under the mean rule "requantize" it is a ReduceMean over the image. Else the scale is
-f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp. Under the average_pool
-rule "float" it is the float32 operator between dequantize and quantize, four lanes at a time.
+f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp. Under the
+average_pool rule "float" it is the float32 operator between dequantize and quantize, four lanes at a time.
 """
 
 from __future__ import annotations

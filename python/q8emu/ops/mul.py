@@ -26,7 +26,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
-    if low.numerics.multiply != "ratio":
+    if low.numerics.multiply in ("requantize", "requantize_float64"):
         return _lower_requantized(node, low)
     if low.numerics.multiply == "float" or not is_fused(node):
         return lower_float(node, low, 2)

@@ -65,16 +65,18 @@ def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Bu
 
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:
-    """float32[OH, OW]: how many taps of each window count."""
+    """float32[OH, OW]: how many taps of each window count; in the float forms no further than the padding goes."""
     kernel, pads = integers(step, "kernel"), integers(step, "pads")
-    if integer(step, "count_include_pad"):
+    is_padded = integer(step, "count_include_pad")
+    if is_padded and not step.params.get("form", 0):
         return np.full(out_shape[1:3], kernel[0] * kernel[1], np.float32)
     per_axis = []
     for axis in range(2):
         starts = np.arange(out_shape[1 + axis]) * integers(step, "strides")[axis] - pads[axis]
         at = starts[:, None] + np.arange(kernel[axis]) * integers(step, "dilations")[axis]
-        per_axis.append(((at >= 0) & (at < x_shape[1 + axis])).sum(1))
-    counts: np.ndarray = np.outer(*per_axis).astype(np.float32)
+        before, after = (pads[axis], pads[axis + 2]) if is_padded else (0, 0)
+        per_axis.append(((at >= -before) & (at < x_shape[1 + axis] + after)).sum(1))
+    counts: np.ndarray = np.maximum(np.outer(*per_axis), 1).astype(np.float32)
     return counts
 
 
