@@ -116,12 +116,14 @@ def bit(value: float | np.floating) -> int:
 def output_stage(m: Maker, depth: int, channels: int, kinds: Sequence[str]) -> tuple[str, Dict, dict[str, np.ndarray]]:
     """dtype, parameters and arrays of what happens to accumulators of this many products."""
     dtype = m.c.pick(*kinds)
+    width: Dict = {"accumulator_bits": m.c.integer(16, 32), "overflow": m.c.integer(0, 1)} if m.c.chance(30) else {}
     if dtype == "int32":
-        return dtype, {}, {}
+        return dtype, width, {}
     size = depth**0.5 * 5000
     if dtype == "float32":
-        return dtype, {}, {"scale_bits": bits(_scales(m, size, channels))}
-    return dtype, *requantization(m, dtype, size, channels)
+        return dtype, width, {"scale_bits": bits(_scales(m, size, channels))}
+    params, arrays = requantization(m, dtype, size, channels)
+    return dtype, params | width, arrays
 
 
 def _scales(m: Maker, size: float, length: int) -> np.ndarray:

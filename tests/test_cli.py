@@ -52,7 +52,10 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["verify"], ["run"], ["inspect"], ["data"], ["data", "cifar10"]])
+COMMANDS = [[], ["convert"], ["data"], ["data", "cifar10"], ["inspect"], ["run"], ["verify"]]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
 def test_help_is_there_for_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """And costs nothing."""
     outcome = Outcome(capsys, *arguments, "--help")

@@ -3,6 +3,7 @@
 
     report = q8emu.verify("model.onnx")          # emulate, compare with the oracles, verdict
     trace = q8emu.run("model.onnx", inputs)      # emulate; outputs and every quantized tensor
+    q8emu.convert("model.tflite", "out.onnx")    # any quantized model as ONNX, QDQ or QOperator
     q8emu.diff("model.onnx", numerics=("a", "b"))  # what a change of arithmetic costs
     q8emu.inspect("model.onnx")                  # nodes, quantization parameters, what each lowers to
     emulator = q8emu.load("model.onnx")          # opened once, for many runs
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from q8emu.api import build_info, inspect, load, run
     from q8emu.backends import BACKENDS
+    from q8emu.convert import convert
     from q8emu.diff import diff
     from q8emu.errors import Q8Error
     from q8emu.numerics import PROFILES, Numerics
@@ -34,6 +36,7 @@ __all__ = [
     "Q8Error",
     "__version__",
     "build_info",
+    "convert",
     "diff",
     "inspect",
     "load",
@@ -47,6 +50,7 @@ _HOMES = {
     "Numerics": "q8emu.numerics",
     "Q8Error": "q8emu.errors",
     "build_info": "q8emu.api",
+    "convert": "q8emu.convert",
     "diff": "q8emu.diff",
     "inspect": "q8emu.api",
     "load": "q8emu.api",

@@ -168,6 +168,11 @@ class Emulator:
             return read_tflite(self.model)
         return canonicalize(read_onnx(self.model, batch=batch), bias=self.options.bias)
 
+    @property
+    def wider(self) -> Graph:
+        """The graph for a batch of 2 where the batch is open, else again `graph`."""
+        return self._read(2) if self.is_symbolic else self.graph
+
     def _specs(self) -> tuple[InputSpec, ...]:
         own = self.graph
         wider = read_onnx(self.model, batch=2) if self.is_symbolic else own

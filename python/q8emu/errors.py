@@ -30,5 +30,9 @@ class BadInput(Q8Error):
     """Input data or an option does not fit the model."""
 
 
+class ConversionFailed(Q8Error):
+    """A model that was written does not compute what the one that was read does."""
+
+
 class BackendUnavailable(Q8Error):
     """An oracle cannot run here: a package is missing, or it refuses the model."""

@@ -40,6 +40,10 @@ DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales) {
   const DType dtype = b.chance(60) ? b.quantized() : b.chance(50) ? DType::s32 : DType::f32;
   if (dtype == DType::f32) b.scale_array("scale_bits", 1.0f / magnitude, scales);
   if (is_quantized(dtype)) requantization(b, dtype, magnitude, scales);
+  if (b.chance(30)) {
+    b.set("accumulator_bits", b.between(16, 32));
+    b.set("overflow", b.between(0, 1));
+  }
   return dtype;
 }
 

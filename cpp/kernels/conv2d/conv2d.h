@@ -10,6 +10,8 @@
 // Ranges   zero points within the dtype of what they belong to; any bias.
 // Overflow a product is at most 255 * 255 in magnitude, so the sum is exact up to 33025 taps of the worst case.
 //          Beyond, it wraps modulo 2^32 as the contract says; addition modulo 2^32 does not depend on the order.
+//          With saturated_bits the bias, then each sum with a product, in the order in which the equation names them,
+//          saturates to so many bits: the reference kernel alone does that.
 // Aliasing none. The kernel may use all of scratch.
 #pragma once
 
@@ -43,9 +45,10 @@ struct Conv2dArgs {
   int64_t group;                // this group only
   int64_t channel_begin;        // within the group; a multiple of 16
   int64_t channel_count;
-  int32_t* acc;        // [pixel_count][channel_count]
-  int64_t acc_stride;  // from pixel to pixel
-  void* scratch;       // 64-byte aligned
+  int32_t* acc;            // [pixel_count][channel_count]
+  int64_t acc_stride;      // from pixel to pixel
+  int32_t saturated_bits;  // 0: wraps
+  void* scratch;           // 64-byte aligned
 };
 
 struct Conv2dKernel {

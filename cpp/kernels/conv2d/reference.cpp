@@ -3,7 +3,7 @@
 #include "kernels/conv2d/conv2d.h"
 #include "kernels/lookup.h"
 #include "kernels/with_type.h"
-#include "numerics/wrap.h"
+#include "numerics/accumulator.h"
 
 namespace q8 {
 namespace {
@@ -15,7 +15,8 @@ int32_t accumulate(const Conv2dArgs& args, const WindowAt& at, int64_t o) {
   const int64_t channels = window.c / args.shape->group;
   const X* x = static_cast<const X*>(args.x) + args.group * channels;
   const W* w = static_cast<const W*>(args.w) + o * window.kh * window.kw * channels;
-  int32_t acc = args.bias[o];
+  const int32_t bits = args.saturated_bits;
+  int32_t acc = accumulated(args.bias[o], 0, bits);
   for (int64_t kh = 0; kh < window.kh; ++kh) {
     const int64_t row = at.row + kh * window.dilation_h;
     if (!is_inside(row, window.h)) continue;
@@ -26,7 +27,7 @@ int32_t accumulate(const Conv2dArgs& args, const WindowAt& at, int64_t o) {
       const W* w_tap = w + (kh * window.kw + kw) * channels;
       for (int64_t c = 0; c < channels; ++c) {
         const int64_t product = (x_tap[c] - args.x_zero_point) * (w_tap[c] - args.w_zero_point[o]);
-        acc = wrap(acc + product);
+        acc = accumulated(acc, product, bits);
       }
     }
   }

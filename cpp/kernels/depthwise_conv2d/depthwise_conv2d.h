@@ -7,7 +7,7 @@
 //
 // Layouts  x[N, H, W, C], w[O, KH, KW, 1], one byte each; acc[pixel][channel] with acc_stride between pixels.
 // Ranges   zero points within the dtype of what they belong to; any bias.
-// Overflow as in conv2d: exact up to 33025 taps, beyond that the sum wraps modulo 2^32.
+// Overflow as in conv2d: exact up to 33025 taps, beyond that the sum wraps modulo 2^32; saturated_bits alike.
 // Aliasing none. The kernel may use all of scratch.
 #pragma once
 
@@ -39,9 +39,10 @@ struct DepthwiseConv2dArgs {
   int64_t pixel_count;
   int64_t channel_begin;  // a multiple of 32
   int64_t channel_count;
-  int32_t* acc;        // [pixel_count][channel_count]
-  int64_t acc_stride;  // from pixel to pixel
-  void* scratch;       // 64-byte aligned
+  int32_t* acc;            // [pixel_count][channel_count]
+  int64_t acc_stride;      // from pixel to pixel
+  int32_t saturated_bits;  // 0: wraps
+  void* scratch;           // 64-byte aligned
 };
 
 struct DepthwiseConv2dKernel {

@@ -3,7 +3,7 @@
 #include "kernels/depthwise_conv2d/depthwise_conv2d.h"
 #include "kernels/lookup.h"
 #include "kernels/with_type.h"
-#include "numerics/wrap.h"
+#include "numerics/accumulator.h"
 
 namespace q8 {
 namespace {
@@ -14,7 +14,8 @@ int32_t accumulate(const DepthwiseConv2dArgs& args, const WindowAt& at, int64_t 
   const int64_t multiplier = args.shape->o / window.c;  // output channels per input channel
   const X* x = static_cast<const X*>(args.x) + o / multiplier;
   const W* w = static_cast<const W*>(args.w) + o * window.kh * window.kw;
-  int32_t acc = args.bias[o];
+  const int32_t bits = args.saturated_bits;
+  int32_t acc = accumulated(args.bias[o], 0, bits);
   for (int64_t kh = 0; kh < window.kh; ++kh) {
     const int64_t row = at.row + kh * window.dilation_h;
     if (!is_inside(row, window.h)) continue;
@@ -22,7 +23,7 @@ int32_t accumulate(const DepthwiseConv2dArgs& args, const WindowAt& at, int64_t 
       const int64_t col = at.col + kw * window.dilation_w;
       if (!is_inside(col, window.w)) continue;
       const int64_t x_centred = x[((at.n * window.h + row) * window.w + col) * window.c] - args.x_zero_point;
-      acc = wrap(acc + x_centred * (w[kh * window.kw + kw] - args.w_zero_point[o]));
+      acc = accumulated(acc, x_centred * (w[kh * window.kw + kw] - args.w_zero_point[o]), bits);
     }
   }
   return acc;

@@ -7,6 +7,8 @@
 // Ranges   zero points within the dtype of what they belong to; any bias.
 // Overflow a product is at most 255 * 255 in magnitude, so the sum is exact up to K = 33025 of the worst case.
 //          Beyond, it wraps modulo 2^32 as the contract says; addition modulo 2^32 does not depend on the order.
+//          With saturated_bits the bias, then each sum with a product, in the order in which the equation names them,
+//          saturates to so many bits: the reference kernel alone does that.
 // Aliasing none. The kernel may use all of scratch.
 #pragma once
 
@@ -42,9 +44,10 @@ struct MatmulArgs {
   int64_t row_count;     // at most row_tile
   int64_t column_begin;  // a multiple of 16
   int64_t column_count;
-  int32_t* acc;        // [row_count][column_count]
-  int64_t acc_stride;  // from row to row
-  void* scratch;       // 64-byte aligned
+  int32_t* acc;            // [row_count][column_count]
+  int64_t acc_stride;      // from row to row
+  int32_t saturated_bits;  // 0: wraps
+  void* scratch;           // 64-byte aligned
 };
 
 struct MatmulKernel {

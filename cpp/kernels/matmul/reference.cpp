@@ -3,7 +3,7 @@
 #include "kernels/lookup.h"
 #include "kernels/matmul/matmul.h"
 #include "kernels/with_type.h"
-#include "numerics/wrap.h"
+#include "numerics/accumulator.h"
 
 namespace q8 {
 namespace {
@@ -13,10 +13,11 @@ int32_t accumulate(const MatmulArgs& args, int64_t m, int64_t n) {
   const A* a = static_cast<const A*>(args.a) + m * args.shape->k;
   const B* b = static_cast<const B*>(args.b.b) + n;
   const int32_t b_zero_point = args.b.zero_point[n * args.b.zero_point_stride];
-  int32_t acc = args.bias == nullptr ? 0 : args.bias[m * args.bias_stride + n];
+  const int32_t bits = args.saturated_bits;
+  int32_t acc = accumulated(args.bias == nullptr ? 0 : args.bias[m * args.bias_stride + n], 0, bits);
   for (int64_t k = 0; k < args.shape->k; ++k) {
     const int64_t product = (a[k] - args.a_zero_point) * (b[k * args.shape->n] - b_zero_point);
-    acc = wrap(acc + product);
+    acc = accumulated(acc, product, bits);
   }
   return acc;
 }

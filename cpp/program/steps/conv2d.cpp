@@ -32,7 +32,7 @@ class Conv2d final : public LoadedStep {
         grid_(output_pixels(shape_.window), shape_.o / shape_.group,
               shape_.window.kh * shape_.window.kw * (shape_.window.c / shape_.group), shape_.group, options.threads),
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
-        kernel_(conv2d_kernel(options.isa)),
+        kernel_(conv2d_kernel(stage_.sum_isa(options.isa))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     reader.finish();
   }
@@ -69,6 +69,7 @@ class Conv2d final : public LoadedStep {
                  .channel_count = at.columns,
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
+                 .saturated_bits = stage_.saturated_bits(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, at.row, at.rows, channel, at.columns, output());
   }

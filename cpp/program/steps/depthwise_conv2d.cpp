@@ -27,7 +27,7 @@ class DepthwiseConv2d final : public LoadedStep {
         shape_(read_shape(reader, fields_)),
         grid_(shape_.window.n * shape_.window.oh * shape_.window.ow, shape_.o, 1, 1, options.threads),
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
-        kernel_(depthwise_conv2d_kernel(options.isa)),
+        kernel_(depthwise_conv2d_kernel(stage_.sum_isa(options.isa))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     reader.finish();
   }
@@ -60,6 +60,7 @@ class DepthwiseConv2d final : public LoadedStep {
                  .channel_count = at.columns,
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
+                 .saturated_bits = stage_.saturated_bits(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, at.row, at.rows, at.column, at.columns, output());
   }

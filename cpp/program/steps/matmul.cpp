@@ -99,7 +99,7 @@ class Matmul final : public LoadedStep {
         bias_(read_bias(reader, shape_)),
         grid_(shape_.m, shape_.n, shape_.k, products_, options.threads),
         stage_(reader, reader.output(), {1, shape_.n}, shape_.n, options.isa),
-        kernel_(matmul_kernel(options.isa)),
+        kernel_(matmul_kernel(stage_.sum_isa(options.isa))),
         packed_bytes_(round_up_to_64(kernel_.packed_bytes(shape_))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     reader.finish();
@@ -173,6 +173,7 @@ class Matmul final : public LoadedStep {
                  .column_count = at.columns,
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
+                 .saturated_bits = stage_.saturated_bits(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, row, at.rows, at.column, at.columns, output());
   }

@@ -12,6 +12,10 @@ OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_l
                          Isa isa)
     : dtype_(y.dtype), channels_(channels), dequantize_(dequantize_kernel(isa)) {
   if (is_quantized(dtype_)) requantization_.emplace(reader, dtype_, lengths, Requantization::Rows::channels, isa);
+  if (reader.has("accumulator_bits")) {
+    accumulator_bits_ = static_cast<int32_t>(reader.integer("accumulator_bits", 16, 32));
+    overflow_ = static_cast<Overflow>(reader.integer("overflow", 0, 1));
+  }
   if (dtype_ == DType::f32) scale_ = reader.positive_f32_array("scale_bits", lengths);
 }
 
@@ -27,8 +31,16 @@ AccumulatorTile OutputStage::tile(int64_t row, int64_t column, int64_t columns, 
   return {static_cast<int32_t*>(scratch), columns};
 }
 
+void OutputStage::narrow(const AccumulatorTile& tile, int64_t rows, int64_t columns) const {
+  for (int64_t r = 0; r < rows; ++r) {
+    int32_t* acc = tile.acc + r * tile.stride;
+    for (int64_t c = 0; c < columns; ++c) acc[c] = wrapped_to(acc[c], accumulator_bits_);
+  }
+}
+
 void OutputStage::finish(const AccumulatorTile& tile, int64_t row, int64_t rows, int64_t column, int64_t columns,
                          void* y) const {
+  if (accumulator_bits_ < 32 && overflow_ == Overflow::wrap) narrow(tile, rows, columns);
   const int64_t position = row * channels_ + column;
   if (requantization_) {
     requantization_->run({.acc = tile.acc,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/dequantize/dequantize.h"
+#include "numerics/accumulator.h"
 #include "program/step_reader.h"
 #include "program/steps/requantization.h"
 
@@ -35,12 +36,20 @@ class OutputStage {
   // Turns the tile into elements of y.
   void finish(const AccumulatorTile& tile, int64_t row, int64_t rows, int64_t column, int64_t columns, void* y) const;
 
+  // Sums that saturate depend on their order, which only the reference kernels keep. 0: they wrap.
+  int32_t saturated_bits() const { return overflow_ == Overflow::saturate ? accumulator_bits_ : 0; }
+  Isa sum_isa(Isa isa) const { return overflow_ == Overflow::saturate ? Isa::reference : isa; }
+
   // " + requantize_avx2", or nothing.
   std::string kernels() const;
 
  private:
+  void narrow(const AccumulatorTile& tile, int64_t rows, int64_t columns) const;
+
   DType dtype_;
   int64_t channels_;
+  int32_t accumulator_bits_ = 32;
+  Overflow overflow_ = Overflow::wrap;
   std::vector<float> scale_;  // for float32
   std::optional<Requantization> requantization_;
   const DequantizeKernel& dequantize_;

@@ -69,7 +69,9 @@ class Numerics:
         rescaling: the rule of sums, element-wise products, means and piecewise linear functions; "requantize": that of
             the products; "double_rounding": 32 bits, half_up at bit 31, then half_away.
         accumulator_bits: width in bits of the sum of products.
-        overflow: what happens to a sum beyond that width; "wrap".
+        overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
+            product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
+            could get there, by proof from its weights.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
@@ -120,7 +122,7 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap"]
+    overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal["fma", "left_shift", "float"]
     multiply: Literal["ratio", "requantize", "requantize_float64", "float"]

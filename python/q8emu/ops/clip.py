@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
-from q8emu.ops.base import Attributes, Constant, FileView, lower_unary, require
+from q8emu.ops.base import Attributes, Constant, FileView, lower_unary, out_quant, quant, require
+from q8emu.tables import table
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -31,5 +34,12 @@ def bounds(node: Node, constant: Constant) -> tuple[float, float] | None:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One lut."""
-    lower_unary(node, low, lambda x: unary.clip(x, node.attrs["low"], node.attrs["high"]))
+    """One lut. On the integers themselves nothing is rounded, so every profile has the rule."""
+
+    def function(x: np.ndarray) -> np.ndarray:
+        return unary.clip(x, node.attrs["low"], node.attrs["high"])
+
+    if all((q.scale, q.zero_point) == ((1.0,), (0,)) for q in (quant(node, 0), out_quant(node))):
+        low.unary(node, table(function, quant(node, 0), out_quant(node), node.attrs["clamp"]))
+    else:
+        lower_unary(node, low, function)

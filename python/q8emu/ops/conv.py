@@ -8,6 +8,7 @@ import numpy as np
 from q8emu.errors import ShapeMismatch
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
+from q8emu.ops.accumulator import check_bias, check_sums
 from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.output_stage import Role, Stage, output_stage
 from q8emu.ops.window import resolve
@@ -54,10 +55,18 @@ def lower(node: Node, low: Lowering) -> None:
     arrays = {"w_zero_point": np.broadcast_to(w_quant.zero_points(), w.shape[:1]).copy()}
     if node.input(2):
         arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(-1)
+    check_bias(node, low, arrays.get("bias"))
+    centred = (w.reshape(w.shape[0], -1).astype(np.int64) - arrays["w_zero_point"][:, None]).T
+    check_sums(node, low, x_quant, centred, centred.shape[0], arrays.get("bias"))
     params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
-    role: Role = "depthwise" if node.attrs.get("depthwise") else "grouped" if node.attrs["group"] > 1 else "product"
+    role: Role = "depthwise" if _is_depthwise(node, w) else "grouped" if node.attrs["group"] > 1 else "product"
     stage = output_stage(node, low, x_quant.scales(), np.broadcast_to(w_quant.scales(), w.shape[:1]), role)
     emit(node, low, w, params, arrays, stage)
+
+
+def _is_depthwise(node: Node, w: np.ndarray) -> bool:
+    """TFLite has an operator of its own for it; in ONNX it is a group for each of several input channels."""
+    return bool(node.attrs.get("depthwise", node.attrs["group"] > 1 and w.shape[1] == 1))
 
 
 def emit(

@@ -8,6 +8,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.ops import conv
+from q8emu.ops.accumulator import accumulator_params, refuse_unproven
 from q8emu.ops.base import Attributes, FileView, require
 
 
@@ -33,4 +34,5 @@ def lower(node: Node, low: Lowering) -> None:
         extra = (low.reshaped(node.inputs[2], (1,)),)
     else:
         params["x_zero_point"] = int(low.graph.constants[node.inputs[2]].reshape(-1)[0]) if node.input(2) else 0
-    conv.emit(node, low, w, params, arrays, ({}, {}), extra)
+    refuse_unproven(node, low)
+    conv.emit(node, low, w, params, arrays, (accumulator_params(low), {}), extra)

@@ -7,6 +7,7 @@ import numpy as np
 
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
+from q8emu.ops.accumulator import check_product
 from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.output_stage import output_stage
 
@@ -43,6 +44,7 @@ def lower(node: Node, low: Lowering) -> None:
         bias = low.graph.constants[node.inputs[2]]
         rows = bias.reshape(1, -1) if bias.ndim < 2 else bias
         arrays["bias"] = np.ascontiguousarray(np.broadcast_to(rows, (rows.shape[0], info.shape[1])))
+    check_product(node, low, arrays.get("bias"))
     params = {
         "a_zero_point": a_quant.zero_point[0],
         "has_a_zero_point_input": 0,

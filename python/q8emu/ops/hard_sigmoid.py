@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
@@ -11,7 +13,7 @@ from q8emu.ops.base import Attributes, FileView, lower_unary
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """alpha, beta."""
-    return {"alpha": float(node.attrs.get("alpha", 0.2)), "beta": float(node.attrs.get("beta", 0.5))}
+    return {name: float(np.float32(node.attrs.get(name, usual))) for name, usual in (("alpha", 0.2), ("beta", 0.5))}
 
 
 def lower(node: Node, low: Lowering) -> None:

@@ -7,6 +7,8 @@ f32(f32(x_scale alpha) / y_scale). Source of that: google-ai-edge/LiteRT tflite/
 
 from __future__ import annotations
 
+import numpy as np
+
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
@@ -16,7 +18,7 @@ from q8emu.tables import rescaled
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """alpha."""
-    return {"alpha": float(node.attrs.get("alpha", 0.01))}
+    return {"alpha": float(np.float32(node.attrs.get("alpha", 0.01)))}
 
 
 def lower(node: Node, low: Lowering) -> None:

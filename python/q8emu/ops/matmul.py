@@ -11,6 +11,7 @@ import numpy as np
 
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
+from q8emu.ops.accumulator import check_product
 from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.output_stage import Stage, output_stage
 
@@ -40,6 +41,7 @@ def lower(node: Node, low: Lowering) -> None:
     arrays = {"b_zero_point": b_quant.zero_points()}
     if node.input(2):
         arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(1, -1)
+    check_product(node, low, arrays.get("bias"))
     emit(node, low, params, arrays, output_stage(node, low, a_quant.scales(), b_quant.scales()))
 
 

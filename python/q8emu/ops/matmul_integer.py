@@ -8,6 +8,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.ops import matmul
+from q8emu.ops.accumulator import accumulator_params, refuse_unproven
 from q8emu.ops.base import Attributes, FileView, require
 
 
@@ -39,4 +40,5 @@ def lower(node: Node, low: Lowering) -> None:
             params["a_zero_point"] = int(value.reshape(-1)[0])
         else:
             arrays["b_zero_point"] = value.reshape(-1).astype(np.int32)
-    matmul.emit(node, low, params, arrays, ({}, {}), tuple(zero_points))
+    refuse_unproven(node, low)
+    matmul.emit(node, low, params, arrays, (accumulator_params(low), {}), tuple(zero_points))

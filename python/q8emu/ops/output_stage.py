@@ -11,6 +11,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, Rule, f64_bits
 from q8emu.numerics.rounding import ROUNDINGS
+from q8emu.ops.accumulator import accumulator_params
 from q8emu.ops.base import clamp_params, ratio, scale_bits
 from q8emu.tables import quantize_multiplier
 
@@ -34,8 +35,8 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
     product = (x_scale * w_scale).astype(np.float32)
     y = node.out_quant[0]
     if y is None:
-        return {}, {"scale_bits": scale_bits(product)}
-    params: Params = {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+        return accumulator_params(low), {"scale_bits": scale_bits(product)}
+    params: Params = accumulator_params(low) | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     numerics = low.numerics
     if numerics.scale == "float32":
         scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)

@@ -7,6 +7,8 @@ of a half for a tie.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from q8emu.graph import Node
@@ -38,6 +40,18 @@ def attributes(node: Node, view: FileView) -> Attributes:
     scales = _scales(node, view, shape, out)
     lists = [_axis(n, m, s, transform, nearest) for n, m, s in zip(shape, out, scales, strict=True)]
     return {"index": tuple(tuple(map(int, i)) for i in lists)}
+
+
+def indices(shape: Sequence[int], out: Sequence[int], transform: str, nearest: str) -> tuple[tuple[int, ...], ...]:
+    """Per axis the input coordinate of each output coordinate, where the sizes alone are given.
+
+    Example:
+        >>> indices((2,), (4,), "asymmetric", "floor")
+        ((0, 0, 1, 1),)
+    """
+    scales = [np.float32(m) / np.float32(n) for n, m in zip(shape, out, strict=True)]
+    lists = [_axis(n, m, s, transform, nearest) for n, m, s in zip(shape, out, scales, strict=True)]
+    return tuple(tuple(map(int, i)) for i in lists)
 
 
 def _scales(node: Node, view: FileView, shape: tuple[int, ...], out: tuple[int, ...]) -> list[np.float32]:

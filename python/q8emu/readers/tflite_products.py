@@ -41,7 +41,7 @@ def conv_2d(op: Operator) -> Made:
         _pair(op, fields.DILATION_H, fields.DILATION_W, 1),
         weights.shape[0],
     )
-    attrs = window | {"group": group} | op.activation(fields.ACTIVATION)
+    attrs = window | {"group": group, "depthwise": False} | op.activation(fields.ACTIVATION)
     return _product(op, "Conv", attrs, np.ascontiguousarray(weights.transpose(0, 3, 1, 2)), params)
 
 

@@ -39,6 +39,25 @@ def wrap32(values: np.ndarray) -> np.ndarray:
     return values.astype(np.int64).astype(np.uint32).view(np.int32)
 
 
+def saturated_bits(step: Step) -> int:
+    """The width to which sums of products saturate, product by product; 0 where they wrap."""
+    return integer(step, "accumulator_bits") if step.params.get("overflow") else 0
+
+
+def saturate_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """int64 limited to the range of so many bits."""
+    limited: np.ndarray = np.clip(values, -(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return limited
+
+
+def wrap_accumulators(step: Step, values: np.ndarray) -> np.ndarray:
+    """int64 to int32 modulo 2^accumulator_bits: a sum may be narrowed at its end."""
+    bits = integer(step, "accumulator_bits") if "accumulator_bits" in step.params else 32
+    half = 2 ** (bits - 1)
+    wrapped: np.ndarray = (values.astype(np.int64) + half) % (2 * half) - half
+    return wrapped.astype(np.int32)
+
+
 def bounds(step: Step) -> tuple[int, int]:
     """The clamp bounds (qmin, qmax)."""
     return integer(step, "qmin"), integer(step, "qmax")

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sums of products under a profile whose accumulators or biases are narrower than 32 bits, or must not overflow."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from q8emu.errors import BadQuantization
+from q8emu.graph import Node, QuantParams
+from q8emu.lowering import Lowering
+from q8emu.numerics import spec
+
+
+def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
+    """What a product step is told: nothing where its sums are int32 that wrap, or cannot leave their width."""
+    bits, overflow = low.numerics.accumulator_bits, low.numerics.overflow
+    if overflow == "refuse" or (bits, overflow) == (32, "wrap"):
+        return {}
+    return {"accumulator_bits": bits, "overflow": int(overflow == "saturate")}
+
+
+def refuse_unproven(node: Node, low: Lowering) -> None:
+    """Under the overflow "refuse", refuse an operator whose zero points are not known when a model is lowered."""
+    if low.numerics.overflow == "refuse":
+        low.refuse(node, "has to prove that sums stay within its accumulator, and cannot for this operator")
+
+
+def check_bias(node: Node, low: Lowering, bias: np.ndarray | None) -> None:
+    """Refuse a bias that is wider than the profile's.
+
+    Raises:
+        BadQuantization: the value and the width.
+    """
+    bits = low.numerics.bias_bits
+    if bias is None or bits == 32 or bias.dtype != np.int32:
+        return
+    wide = (bias < -(2 ** (bits - 1))) | (bias >= 2 ** (bits - 1))
+    if wide.any():
+        raise BadQuantization(
+            f"{node.where()}: a bias of {int(bias[wide].reshape(-1)[0])} does not fit into {bits} bits, which the "
+            f"numerics profile '{low.numerics.name}' gives to one (bias_bits); use larger scales or a wider bias."
+        )
+
+
+def check_product(node: Node, low: Lowering, bias: np.ndarray | None) -> None:
+    """The checks of a product of two matrices, the second of which may be known at run time only."""
+    check_bias(node, low, bias)
+    a, b = node.in_quant[:2]
+    if low.numerics.overflow != "refuse" or a is None or b is None:
+        return None
+    depth = low.graph.tensors[node.inputs[0]].shape[0 if node.attrs.get("transA") else -1]
+    constant = low.graph.constants.get(node.inputs[1])
+    if constant is None or constant.ndim != 2:
+        return check_sums(node, low, a, b, depth, bias)
+    matrix = constant.T if node.attrs.get("transB") else constant
+    return check_sums(node, low, a, matrix.astype(np.int64) - b.zero_points(), depth, bias)
+
+
+def check_sums(
+    node: Node, low: Lowering, x: QuantParams, weights: np.ndarray | QuantParams, depth: int, bias: np.ndarray | None
+) -> None:
+    """Under the overflow "refuse", prove that no input lets a sum leave the accumulator, whatever the order of the sum.
+
+    A sum from the bias on lies between the bias plus all products that can be negative and plus all that can be
+    positive; each product's extremes are those of the operand's dtype. Partial sums and padding lie between as well.
+
+    Args:
+        node: the product.
+        low: the program under construction.
+        x: parameters of the operand.
+        weights: int64[depth, channels], zero points off; or the parameters of a second operand known at run time.
+        depth: number of products in a sum.
+        bias: int32[channels or rows, channels], or none.
+
+    Raises:
+        BadQuantization: the sum that can leave, and the width.
+    """
+    if low.numerics.overflow != "refuse":
+        return
+    reach = [limit - x.zero_point[0] for limit in spec.limits(x.dtype)]
+    if isinstance(weights, QuantParams):
+        other = [limit - z for limit in spec.limits(weights.dtype) for z in weights.zero_point]
+        products = np.array([[r * o for r in reach for o in other]])
+        least, greatest = (np.array([depth * int(edge)]) for edge in (products.min(), products.max()))
+    else:
+        products = np.stack([weights * r for r in reach])
+        least, greatest = products.min(0).sum(0), products.max(0).sum(0)
+    added = np.zeros(1, np.int64) if bias is None else bias.astype(np.int64)
+    least, greatest = added + least, added + greatest
+    half = 2 ** (low.numerics.accumulator_bits - 1)
+    beyond = np.where(greatest >= half, greatest, np.where(least < -half, least, 0))
+    if beyond.any():
+        at = int(np.flatnonzero(beyond)[0])
+        raise BadQuantization(
+            f"{node.where()}: the sum of channel {at % beyond.shape[-1]} can reach {int(beyond.reshape(-1)[at])}, "
+            f"beyond {low.numerics.accumulator_bits} bits, which the numerics profile '{low.numerics.name}' refuses; "
+            "use more accumulator_bits, or the overflow wrap or saturate."
+        )
