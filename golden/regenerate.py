@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
-from golden import archive, oracle
+from golden import archive, oracle, vendor
 from golden.artifacts import ACCURACY, RANGES, ROOT, TRAIN_LOG, WEIGHTS, Artifact, everything
 
 MANIFEST = ROOT / "golden/manifest.json"
@@ -105,6 +105,7 @@ DATA = (
     "golden/cases/*",
     "golden/models/*",
     "golden/vectors/*",
+    "golden/vendor/*",
     "golden/resnet8/*.json",
     "golden/resnet8/*.npz",
     "python/q8emu/models/*.npz",
@@ -138,6 +139,10 @@ def write(artifacts: Iterable[Artifact], manifest: Mapping[str, Any]) -> None:
         files[artifact.path] = entry(artifact)
     for path in (WEIGHTS, TRAIN_LOG):
         files[path] = entry(Artifact(path, (ROOT / path).read_bytes(), TRAINED, ()))
+    for name, source in vendor.SOURCES.items():
+        path = f"golden/vendor/{name}.npz"
+        how = f"golden/vendor.py; not rebuilt here, it needs a library made of {source}"
+        files[path] = entry(Artifact(path, (ROOT / path).read_bytes(), how, ()))
     kept = {p: e for p, e in manifest["files"].items() if p in (RANGES, ACCURACY) and p not in files}
     made = {"versions": oracle.versions(), "cpu": oracle.cpu(), "files": dict(sorted((files | kept).items()))}
     MANIFEST.write_text(json.dumps(made, indent=1) + "\n")

@@ -13,9 +13,8 @@ from q8emu.result import DIFFERS, NO_VERDICT, Divergence, OracleResult, TensorRe
 SCHEMA = "q8emu.verify/1"
 
 RULE = (
-    "The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort'; profile "
-    "'tflite-ref': oracle 'litert-ref') and every "
-    "oracle named with --against; the others are reported and do not decide."
+    "The exit code follows the oracle that the numerics profile promises and every oracle named with --against; the "
+    "others are reported and do not decide."
 )
 
 

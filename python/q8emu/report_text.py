@@ -192,7 +192,7 @@ def _show_verdicts(report: Report, console: Console) -> None:
     line(console, "")
     line(console, RULE, "dim")
     style = _STYLES.get(report.verdict, "bold green")
-    line(console, f"verdict: {report.verdict} (decided by {', '.join(report.deciding)})", style)
+    line(console, f"verdict: {report.verdict} (decided by {', '.join(report.deciding) or 'nothing'})", style)
 
 
 def _output(row: TensorResult) -> str:

@@ -110,9 +110,9 @@ def compare(
     progress: Progress | None = None,
 ) -> Report:
     """Compare an opened model with oracles; the arguments are those of `verify`."""
-    own = emulator.numerics.oracle
+    own = (emulator.numerics.oracle,) if emulator.numerics.oracle else ()
     fitting = sorted((n for n, b in BACKENDS.items() if b.format == emulator.format), key=SLOW_ORACLES.__contains__)
-    names = tuple(dict.fromkeys(against if against is not None else [own, *fitting]))
+    names = tuple(dict.fromkeys(against if against is not None else [*own, *fitting]))
     for name in names:
         backend(name)
     has_slow = bool(set(names) & set(SLOW_ORACLES))
@@ -132,7 +132,7 @@ def compare(
         open_batch=emulator.is_symbolic,
         batch=first_batch,
         oracles=duel.results(),
-        deciding=names if against is not None else (own,),
+        deciding=names if against is not None else own,
         host_nodes=emulator.host_nodes,
         notes=tuple(dict.fromkeys((*emulator.graph.notes, *emulator.program.notes))),
     )

@@ -61,9 +61,8 @@ def verify(
 ) -> None:
     """Emulate a model and compare every quantized tensor and every output with the oracles, bit for bit.
 
-    The exit code follows the oracle that the numerics profile promises (profile 'ort': oracle 'ort') and every oracle
-    named with --against; the others are reported and do not decide. 0: exact wherever exactness is promised.
-    1: differs. 2: cannot.
+    The exit code follows the oracle that the numerics profile promises and every oracle named with --against; the
+    others are reported and do not decide. 0: exact wherever exactness is promised. 1: differs. 2: cannot.
     """
     choice = InputChoice(inputs, random, seed, cifar10, data)
     choice.check()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from q8emu.numerics.profiles import TFLITE_REF
+from q8emu.numerics.profiles import ORT, TFLITE_REF, TFLM
 
 TOSA_DOUBLE = replace(
     TFLITE_REF,
@@ -34,4 +34,75 @@ TOSA_SINGLE = replace(
     rescaling="requantize",
 )
 
-HARDWARE = (TOSA_DOUBLE, TOSA_SINGLE)
+CMSIS_NN = replace(
+    TFLM,
+    name="cmsis-nn",
+    reproduces="CMSIS-NN, C code, int8, as TFLite Micro prepares it; operators it has not are TFLite Micro's own",
+    oracle="",
+    source=(
+        "ARM-software/CMSIS-NN: Include/arm_nnsupportfunctions.h (arm_nn_requantize); its compiled functions made the "
+        "golden values; the rest as in tflm"
+    ),
+)
+
+CMSIS_NN_SINGLE = replace(
+    CMSIS_NN,
+    name="cmsis-nn-single",
+    reproduces="CMSIS-NN built with CMSIS_NN_USE_SINGLE_ROUNDING, otherwise as cmsis-nn",
+    first_shift=0,
+    rounding="half_up",
+    rescaling="requantize",
+)
+
+GEMMINI = replace(
+    ORT,
+    name="gemmini",
+    reproduces="Gemmini with the default configuration (int8, float32 scales); Softmax is ONNX Runtime's on the CPU",
+    oracle="",
+    add="per_branch",
+    multiply="none",
+    average_pool="none",
+    mean="pool_only",
+    unary="none",
+    source=(
+        "ucb-bar/gemmini-rocc-tests: include/gemmini_params.h (ACC_SCALE, MVIN_SCALE), include/gemmini.h (resadd); "
+        "the compiled macros made the golden values"
+    ),
+)
+
+NVDLA = replace(
+    ORT,
+    name="nvdla",
+    reproduces="NVDLA's SDP with int8 in and out (formula, not the binary); Softmax is ONNX Runtime's on the CPU",
+    oracle="",
+    scale="multiplier",
+    multiplier_bits=16,
+    rounding="half_away",
+    beyond="saturate",
+    add="converted",
+    multiply="none",
+    average_pool="none",
+    mean="requantize_quotient",
+    unary="none",
+    requantize="rescaling",
+    source="nvdla/hw: cmod/hls/sdp/sdp_c.cpp, cmod/hls/include/nvdla_int.h",
+)
+
+NNOM = replace(
+    ORT,
+    name="nnom",
+    reproduces="NNoM's own backend with rounding; Softmax is ONNX Runtime's on the CPU",
+    oracle="",
+    scale="power_of_two",
+    snap="nearest",
+    rounding="half_up",
+    add="aligned",
+    multiply="requantize_float64",
+    average_pool="raw_toward_zero",
+    mean="shift_toward_zero",
+    unary="none",
+    requantize="rescaling",
+    source="majianjia/nnom: inc/nnom.h, src/backends/nnom_local.c; the compiled functions made the golden values",
+)
+
+HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, TOSA_DOUBLE, TOSA_SINGLE)

@@ -75,24 +75,29 @@ class Numerics:
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
-            "float": dequantized, added in float32, quantized, as the float ONNX operators do.
+            "float": dequantized, added in float32, quantized, as the float ONNX operators do; "per_branch": each
+            operand rescaled to the output's scale, rounded and saturated, then added; "converted": the smaller scale
+            rescaled to the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer
+            scale, the sum requantized.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
-            "float": dequantized, multiplied in float32, quantized.
+            "float": dequantized, multiplied in float32, quantized; "none": refused.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
             "raw_half_away": half_away(sum / count) of the quantized values as they are; "centred_half_away": of the
-            values less their zero point; "raw_toward_zero": the raw quotient without its fraction;
-            "float": AveragePool and GlobalAveragePool as ONNX Runtime's float operators, dequantized and quantized.
+            values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "float": AveragePool
+            and GlobalAveragePool as ONNX Runtime's float operators, dequantized and quantized; "none": refused.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
             1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
-            kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding".
+            kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding";
+            "pool_only": GlobalAveragePool by f32(x_scale / f32(y_scale * count)), ReduceMean refused;
+            "shift_toward_zero": the sum over a count that is a power of two, by the shift, without its fraction.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
             exp and tanh of glibc up to 2.40; "fixed_point": the same integers, Relu6 without rescaling, Logistic and
-            Tanh of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64.
+            Tanh of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "none": refused.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
@@ -124,12 +129,14 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "float"]
-    multiply: Literal["ratio", "requantize", "requantize_float64", "float"]
-    average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "float"]
-    mean: Literal["float_sum", "requantize", "requantize_quotient", "requantize_by_16"]
+    add: Literal["fma", "left_shift", "float", "per_branch", "converted", "aligned"]
+    multiply: Literal["ratio", "requantize", "requantize_float64", "float", "none"]
+    average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "float", "none"]
+    mean: Literal[
+        "float_sum", "requantize", "requantize_quotient", "requantize_by_16", "pool_only", "shift_toward_zero"
+    ]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away", "fixed_point", "rescaled"]
+    unary: Literal["float", "half_away", "fixed_point", "rescaled", "none"]
     requantize: Literal["float", "rescaling", "rescaling_by_16"]
     quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]

@@ -3,7 +3,7 @@
 
 Rule "fma": where the operands and the output have one dtype and the activation changes nothing, two fused
 multiply-adds; else the float32 operation between dequantize and quantize, which is what ONNX Runtime runs then.
-Rule "left_shift": see `binary`.
+Rule "left_shift": see `binary`. Rules of accelerators: see `add_branches`.
 
 Source: microsoft/onnxruntime core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp; the constant is contracted to one fused
 multiply-add in the released binaries.
@@ -18,6 +18,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+from q8emu.ops.add_branches import BRANCHES, lower_branches
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
 from q8emu.ops.binary import is_fused, lower_float, lower_left_shift
 
@@ -31,6 +32,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One add_fma, one float_binary, or one add_rescaled."""
     if low.numerics.add == "left_shift":
         return lower_left_shift(node, low, 1)
+    if low.numerics.add in BRANCHES:
+        return lower_branches(node, low, 1)
     if low.numerics.add == "float" or not is_fused(node):
         return lower_float(node, low, 0)
     order = (0, 1)

@@ -45,6 +45,8 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One average_pool_raw; or one average_pool, or the global one."""
+    if low.numerics.average_pool == "none":
+        low.refuse(node, "has no rule for this operator")
     if low.numerics.average_pool in DIVIDED:
         return _lower_raw(node, low)
     shape = low.graph.tensors[node.inputs[0]].shape

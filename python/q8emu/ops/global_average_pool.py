@@ -26,7 +26,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mean over [N, H W, C], or one float_mean."""
-    if low.numerics.mean != "float_sum":
+    if low.numerics.mean not in ("float_sum", "pool_only"):
         return lower_requantized(node, low, low.image_axes(node.inputs[0]))
     if low.numerics.average_pool == "float":
         return lower_float_mean(node, low, low.image_axes(node.inputs[0]), PACKETS)

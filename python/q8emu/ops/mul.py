@@ -26,6 +26,8 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
+    if low.numerics.multiply == "none":
+        low.refuse(node, "has no rule for this operator")
     if low.numerics.multiply in ("requantize", "requantize_float64"):
         return _lower_requantized(node, low)
     if low.numerics.multiply == "float" or not is_fused(node):

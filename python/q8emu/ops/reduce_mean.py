@@ -31,7 +31,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.numerics.multiplier import RULES, Rescaling
+from q8emu.numerics.multiplier import RULES, Rescaling, Rule
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
 from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier
@@ -64,6 +64,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One transpose that brings the reduced axes together, one float_mean on [kept, reduced], or one mean."""
     if low.numerics.mean == "requantize_by_16" and _is_optimized(node, low):
         return _lower_by_16(node, low)
+    if low.numerics.mean == "pool_only":
+        low.refuse(node, "has no rule for this operator")
     if low.numerics.mean != "float_sum":
         return lower_requantized(node, low, node.attrs["axes"])
     shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
@@ -103,6 +105,11 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     quotient = float(x.scale[0]) / float(y.scale[0])
     if low.numerics.mean == "requantize_quotient":
         rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([1.0 / count * quotient]))
+    elif low.numerics.mean == "shift_toward_zero":
+        if count & (count - 1):
+            low.refuse(node, f"divides by powers of two; found a count of {count}")
+        rescaling = Rescaling(Rule("toward_zero"), low.numerics.rescale.form)
+        rule, arrays = by_multiplier(node, rescaling, np.array([quotient / count]))
     else:
         pair = divided(quantize_multiplier(node, low.numerics.rescale, quotient), count)
         rule, arrays = rule_of(low.numerics.rescale.rule, [pair]), multiplier_arrays([pair])
