@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two arithmetics on one model: what differs, which layer causes it, which predictions change."""
+"""Two numerics profiles on one model: what differs, which layer causes it, which predictions change."""
 
 from __future__ import annotations
 

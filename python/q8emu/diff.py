@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One model under two arithmetics: what the change costs, per layer and in predictions, before any of it is built.
+"""One model under two numerics profiles: what the change costs, per layer and in predictions, before any of it is built.
 
 Two comparisons run side by side. In the *chain* each arithmetic feeds itself, so differences spread. *Given* the first
 arithmetic's tensors, each layer of the second is judged on its own: where it differs, the layer is a cause.
@@ -48,7 +48,7 @@ class Flip:
 
 @dataclass(frozen=True)
 class Layer:
-    """One tensor under both arithmetics.
+    """One tensor under both profiles.
 
     Attributes:
         chain: each arithmetic on its own inputs; "expected" is the first.
@@ -70,7 +70,7 @@ class Difference:
 
     Attributes:
         settings: in the order in which they are shown.
-        names: of the two arithmetics.
+        names: of the two profiles.
         samples: number of inputs.
         layers: every quantized tensor in graph order, then the final outputs that are none.
         flips: inputs whose class changes; empty where no output is [N, classes].
@@ -144,7 +144,7 @@ def diff(
     inputs_from: str = "given arrays",
     progress: Progress | None = None,
 ) -> Difference:
-    """Run a model under two arithmetics and count where they differ.
+    """Run a model under two numerics profiles and count where they differ.
 
     Args:
         model: path of a model file; without it the packaged ResNet8.
@@ -194,7 +194,7 @@ def compare_numerics(
         if progress is not None:
             progress(sides.samples, total, "comparing")
         if before.samples != after.samples:
-            raise BadInput("The two arithmetics need batches of different sizes; choose one with --batch.")
+            raise BadInput("The two numerics profiles need batches of different sizes; choose one with --batch.")
         expected = before.run()
         sides.add(after.run(), expected, after.run(_inner(expected)), before.samples)
     names = (first.numerics.name, second.numerics.name)
