@@ -22,6 +22,7 @@ from onnx import helper
 import strategies
 from conformance_bulk import BULKS, VALUES, crafted
 from q8emu.emulator import Emulator, Options
+from q8emu.errors import UnsupportedOperator
 from q8emu.result import NO_VERDICT
 from q8emu.verify import compare
 from tflite_cases import CASES, Draw
@@ -44,7 +45,7 @@ class Count:
         differing: of these.
         excused: values for which the oracle promises nothing, because it sums them in float, or inherits such sums.
         excused_differing: of these.
-        refused: cases that the oracle does not run, or not undisturbed.
+        refused: cases that the profile refuses, or that the oracle does not run, or not undisturbed.
         first: the first difference that is not excused, in words.
     """
 
@@ -86,7 +87,7 @@ def apart(function: Callable[[], Count | None]) -> Count | None:
 
 
 def judged(model: bytes, feeds: Feeds, profile: str, oracle: str, units: int) -> Count | None:
-    """Run the emulator and the oracle; None where the oracle gives no verdict."""
+    """Run the emulator and the oracle; None where the profile refuses the model, or the oracle gives no verdict."""
     if APART:
         return apart(partial(_judged, model, feeds, profile, oracle, units))
     return _judged(model, feeds, profile, oracle, units)
@@ -96,8 +97,11 @@ def _judged(model: bytes, feeds: Feeds, profile: str, oracle: str, units: int) -
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         path.write_bytes(model)
-        emulator = Emulator(path, Options(profile, threads=1))
-        (result,) = compare(emulator, feeds, against=[oracle]).oracles
+        try:
+            emulator = Emulator(path, Options(profile, threads=1))
+            (result,) = compare(emulator, feeds, against=[oracle]).oracles
+        except UnsupportedOperator:  # outside what the profile promises
+            return None
     if result.verdict == NO_VERDICT:
         return None
     known = {row.name for row in result.tensors}

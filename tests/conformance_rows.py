@@ -110,6 +110,7 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
     *tflite_rows("tflm", "tflm"),
+    *tflite_rows("xnnpack", "litert-xnnpack"),
     *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
 )

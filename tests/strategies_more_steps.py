@@ -67,6 +67,17 @@ def mean(seed: int) -> Single:
     return m.single("mean", [m.data((outer, reduced, inner), x_dtype)], [(dtype, (outer, inner))], params, arrays)
 
 
+def mean_affine(seed: int) -> Single:
+    """Sums over the middle axis, with an addend that makes ties."""
+    m = Maker(seed)
+    outer, reduced, inner = m.c.integer(1, 4), m.c.pick(1, 2, 9, 49, 64, 1000), m.c.pick(1, 5, 33, 1030)
+    x_dtype, dtype = m.dtype(), m.dtype()
+    scale = m.c.pick(1 / reduced, 0.5, 2.0**-10, 3.0, 1e9, float(m.rng.uniform(0.0001, 1)))
+    addend = m.c.pick(0.0, 0.5, -128.0, 100.5, 1e12, float(m.rng.uniform(-300, 300)))
+    params = {"scale_bits": bit(scale), "addend_bits": bit(addend), **m.clamp(dtype)}
+    return m.single("mean_affine", [m.data((outer, reduced, inner), x_dtype)], [(dtype, (outer, inner))], params)
+
+
 def float_mean(seed: int) -> Single:
     """Every order of the sum, every remainder of its blocks."""
     m = Maker(seed)
@@ -207,6 +218,7 @@ MAKERS: dict[str, Callable[[int], Single]] = {
     "matmul": matmul,
     "max_pool": max_pool,
     "mean": mean,
+    "mean_affine": mean_affine,
     "mul": mul,
     "mul_ratio": mul_ratio,
     "quantize": quantize,

@@ -17,16 +17,18 @@ import pytest
 
 from q8emu.backends import BACKENDS
 from q8emu.emulator import Emulator, Options
-from q8emu.errors import BackendUnavailable, UnsupportedOperator
+from q8emu.errors import BackendUnavailable, BadQuantization, UnsupportedOperator
 from q8emu.inputs import random_inputs
 from q8emu.lower import lower
 from q8emu.numerics import PROFILES, profile
+from q8emu.readers import tflite_schema as schema
 from q8emu.readers.tflite import read_tflite
 from q8emu.report import Report
 from q8emu.run import Runner
 from q8emu.trace import Trace
 from q8emu.verify import verify
-from tflite_cases import CASES, Case, case
+from tflite_cases import CASES, Case, Draw, case
+from tflite_files import Options as FileOptions
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "20"))
 IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
@@ -34,7 +36,7 @@ RANDOM = int(os.environ.get("Q8EMU_RANDOM", "20"))
 SPEC_EXAMPLES = 5  # the Python definition is slow: it takes part in the first files of each operator
 
 ORACLES = [name for name, oracle in BACKENDS.items() if oracle.format == "TFLite"]
-NAMES = [name for name, record in PROFILES.items() if BACKENDS[record.oracle].format == "TFLite"]
+NAMES = [n for n, record in PROFILES.items() if record.oracle in ORACLES]
 MODELS = {
     "image": "ic/pretrainedResnet_quant.tflite",
     "keyword": "kws/kws_ref_model.tflite",
@@ -43,8 +45,9 @@ MODELS = {
     "wake word": "sww/str_ww_ref_model.tflite",
 }
 # Operators whose arithmetic a profile does not reproduce: lowering refuses them by name.
-REFUSED: dict[str, set[str]] = {"tflite": set(), "tflite-ref": set(), "tflm": set()}
-CORRECT = {"tflite": 8702, "tflite-ref": 8707, "tflm": 8707}  # CIFAR-10 test images that the image model gets right
+REFUSED: dict[str, set[str]] = {"tflite": set(), "tflite-ref": set(), "tflm": set(), "xnnpack": set()}
+# CIFAR-10 test images that the image model gets right.
+CORRECT = {"tflite": 8702, "tflite-ref": 8707, "tflm": 8707, "xnnpack": 8697}
 
 Import = Callable[[str, str], ModuleType]
 
@@ -98,6 +101,61 @@ def test_single_operators_agree(numerics: str, operator: str, seed: int, tmp_pat
                 f"{operator}, seed {seed} number {number}, {kernels}: {len(wrong)} of {found.size} differ, first at "
                 f"{wrong[0]}: expected {expected[tuple(wrong[0])]}, got {found[tuple(wrong[0])]}"
             )
+
+
+def directed(operator: str, ratio: float, options: FileOptions | None = None) -> Case:
+    """One file of 256 values whose scales combine to a ratio."""
+    d = Draw(np.random.default_rng(0))
+    y_scale = float(np.float32(2.0**-4 / ratio))
+    inputs = [d.input([256], 2.0**-4, 3)]
+    if operator in ("ADD", "MUL"):
+        inputs.append(d.input([256], y_scale if operator == "ADD" else 1.0, -5))
+    for shift, name in enumerate(d.feeds):
+        d.feeds[name] = np.roll(np.arange(-128, 128), 77 * shift).astype(np.int8)
+    return d.case(operator, inputs, d.output([256], y_scale, 2), options)
+
+
+LIMITS = [
+    *(("ADD", 2.0**e, None) for e in (-10, 7)),
+    *(("MUL", 2.0**e, None) for e in (-16, 1)),
+    *(("LEAKY_RELU", 2.0**e, {schema.ALPHA: ("Float32", alpha)}) for e in (-8, 7) for alpha in (1.0, 0.5, -0.99)),
+    *(("LEAKY_RELU", 1.0, {schema.ALPHA: ("Float32", alpha)}) for alpha in (2.0**-8, 128.0, -127.0, 0.3)),
+    *(("QUANTIZE", 2.0**e, None) for e in (-8, 7)),
+]
+
+
+@pytest.mark.parametrize(("operator", "ratio", "options"), LIMITS)
+def test_what_xnnpack_leaves_goes_by_the_built_in_kernels(
+    operator: str, ratio: float, options: FileOptions | None, tmp_path: Path
+) -> None:
+    """At the scales where LiteRT changes from one to the other, and next to them on both sides."""
+    for factor in (1 - 2.0**-20, 1.0, 1 + 2.0**-20, 1.37, 1 / 1.37):
+        one = directed(operator, ratio * factor, options)
+        expected = oracle_trace("litert-xnnpack", one, tmp_path).outputs["y"]
+        found = Runner(lower(read_tflite(one.model), profile("xnnpack"))).run(one.feeds).outputs["y"]
+        assert np.array_equal(found, expected), factor
+
+
+@pytest.mark.parametrize("operator", ["ADD", "MUL"])
+def test_results_beyond_int16_are_refused_where_lanes_differ(operator: str) -> None:
+    graph = read_tflite(directed(operator, 2.0**9).model)
+    lower(graph, profile("tflite-ref"))
+    for numerics in ("tflite", "xnnpack"):
+        with pytest.raises(UnsupportedOperator, match="within int16"):
+            lower(graph, profile(numerics))
+
+
+def test_a_product_too_large_for_xnnpack_is_refused(rng: np.random.Generator, tmp_path: Path) -> None:
+    """LiteRT does not open the model; under other kernels it runs."""
+    d = Draw(rng)
+    x = d.input((1, 1), 2.0**-4, 0)
+    w = d.file.tensor("w", "int8", (1, 1), [1.0], [0], 0, np.ones((1, 1), np.int8))
+    one = d.case("FULLY_CONNECTED", [x, w], d.output((1, 1), 2.0**-12, 0))
+    with pytest.raises(BackendUnavailable, match="refuses the model"):
+        oracle_trace("litert-xnnpack", one, tmp_path)
+    lower(read_tflite(one.model), profile("tflite-ref"))
+    with pytest.raises(BadQuantization, match=r"combine to 256; expected less than 256; LiteRT does not open"):
+        lower(read_tflite(one.model), profile("xnnpack"))
 
 
 def assert_exact(report: Report) -> None:

@@ -31,7 +31,7 @@ ISA_ORDER = ("avx512vnni", "avx2", "reference")
 FLOORS = (
     {"errors", "_core"},
     {"graph", "numerics"},
-    {"program", "tables", "trace"},
+    {"delegate", "program", "tables", "trace"},
     {"datasets", "hosting", "models", "result", "steps"},
     {"lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},

@@ -117,7 +117,7 @@ def test_a_network_becomes_canonical_nodes() -> None:
     conv = graph.nodes[0]
     assert conv.attrs == {
         "kernel": (3, 3), "strides": (2, 2), "dilations": (1, 1), "pads": (0, 0, 1, 1), "group": 1, "depthwise": False,
-        "activation": (0.0, 6.0), "clamp": (-5, -3),
+        "activation": (0.0, 6.0), "clamp": (-5, -3), "bias_scales": 3,
     }  # fmt: skip
     assert graph.constants["w"].shape == (3, 2, 3, 3)
     assert graph.constants["w"][1, 1, 2, 0] == 18 + 1 + 2 * 6

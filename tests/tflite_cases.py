@@ -62,7 +62,8 @@ class Draw:
         """An int8 input of the model, with its data."""
         name = f"x{len(self.feeds)}"
         self.feeds[name] = self.values(shape)
-        step = self.scale() if scale is None else scale
+        usual = self.scale() if self.integer(0, 5) else self.scale(-1, 4)  # 2 and 4 put the ends of activations on ties
+        step = usual if scale is None else scale
         index = self.file.tensor(name, "int8", shape, [step], [self.point() if point is None else point])
         self.file.inputs.append(index)
         return index
@@ -129,6 +130,55 @@ def _weights(
         values = d.rng.integers(-size, size, count, dtype=np.int32)
         found.append(d.file.tensor("b", "int32", (count,), products, [0] * len(products), data=values))
     return found, d.near(largest * np.sqrt(depth) * 5000 / 60, float(d.rng.choice([1, 4, 12], p=[0.7, 0.2, 0.1])))
+
+
+def _ties(d: Draw, shape: Sequence[int], axis: int, step: float) -> tuple[list[int], float]:
+    """Weights of 1 and biases at or next to ties of the output, for an input that is its zero point everywhere."""
+    count = shape[axis]
+    scales = [d.scale(-10, -4) for _ in range(count if d.integer(0, 1) else 1)]
+    w = d.file.tensor("w", "int8", shape, scales, [0] * len(scales), axis, np.ones(tuple(shape), np.int8))
+    y_scale = d.near(step * max(scales) * 2.0 ** d.integer(5, 22))
+    factors = np.float64(step) * np.array(scales, np.float64) / np.float64(np.float32(y_scale))
+    wanted = (d.rng.integers(-140, 140, count) + 0.5) / factors
+    values = np.clip(np.rint(wanted) + d.rng.integers(-1, 2, count), -(2**31), 2**31 - 1).astype(np.int32)
+    products = [float(np.float32(step) * np.float32(s)) for s in scales]
+    return [w, d.file.tensor("b", "int32", (count,), products, [0] * len(products), data=values)], y_scale
+
+
+def _resting(d: Draw, shape: Sequence[int]) -> int:
+    x = d.input(shape)
+    d.feeds["x0"][:] = d.file.tensors[x].zero_point[0]
+    return x
+
+
+def conv_2d_ties(d: Draw) -> Case:
+    """CONV_2D of one pixel, its biases at ties."""
+    units = d.integer(1, 200)
+    x = _resting(d, (1, 1, 1, 1))
+    more, scale = _ties(d, (units, 1, 1, 1), 0, d.step(x))
+    f = schema.Conv2D
+    ones: Options = dict.fromkeys((f.STRIDE_W, f.STRIDE_H, f.DILATION_W, f.DILATION_H), ("Int32", 1))
+    return d.case("CONV_2D", [x, *more], d.output((1, 1, 1, units), scale), ones)
+
+
+def depthwise_conv_2d_ties(d: Draw) -> Case:
+    """DEPTHWISE_CONV_2D of one pixel, its biases at ties."""
+    units = d.integer(1, 200)
+    x = _resting(d, (1, 1, 1, units))
+    more, scale = _ties(d, (1, 1, 1, units), 3, d.step(x))
+    f = schema.DepthwiseConv2D
+    fields = (f.STRIDE_W, f.STRIDE_H, f.DEPTH_MULTIPLIER, f.DILATION_W, f.DILATION_H)
+    return d.case(
+        "DEPTHWISE_CONV_2D", [x, *more], d.output((1, 1, 1, units), scale), dict.fromkeys(fields, ("Int32", 1))
+    )
+
+
+def fully_connected_ties(d: Draw) -> Case:
+    """FULLY_CONNECTED of one value, its biases at ties."""
+    units = d.integer(1, 200)
+    x = _resting(d, (1, 1))
+    more, scale = _ties(d, (units, 1), 0, d.step(x))
+    return d.case("FULLY_CONNECTED", [x, *more], d.output((1, units), scale))
 
 
 def conv_2d(d: Draw) -> Case:
@@ -200,7 +250,8 @@ def _binary(operator: str) -> Callable[[Draw], Case]:
         b = d.input(other, None if d.integer(0, 3) else d.step(a))
         size = d.step(a) * d.step(b) * 60 if operator == "MUL" else max(d.step(a), d.step(b))
         order = [a, b] if d.integer(0, 1) else [b, a]
-        return d.case(operator, order, d.output(shape, d.near(size)), {schema.ACTIVATION: ("Int8", d.activation())})
+        y = d.output(shape, d.near(size * (2.0**12 if d.integer(0, 7) == 0 else 1)))  # so large: a delegate leaves it
+        return d.case(operator, order, y, {schema.ACTIVATION: ("Int8", d.activation())})
 
     return make
 
@@ -253,7 +304,8 @@ def _function(operator: str, scale: float = 0, point: int | None = None) -> Call
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
         x = d.input([count], d.scale(-8, 4 if operator in ("LOGISTIC", "TANH") else -2))
         d.feeds["x0"] = np.resize(np.arange(-128, 128), count).astype(np.int8)
-        y = d.output([count], scale or d.near(d.step(x)), point)
+        spread = 2 if d.integer(0, 7) else 10  # so wide that a delegate leaves the operator to others
+        y = d.output([count], scale or d.near(d.step(x), spread), point)
         options: Options = {}
         if operator == "LEAKY_RELU":
             options = {schema.ALPHA: ("Float32", float(d.rng.choice([0.1, 0.01, 0.5, 0.25, d.rng.uniform(0, 1)])))}
@@ -366,10 +418,13 @@ CASES: dict[str, Callable[[Draw], Case]] = {
     "AVERAGE_POOL_2D": _pool("AVERAGE_POOL_2D"),
     "CONCATENATION": concatenation,
     "CONV_2D": conv_2d,
+    "CONV_2D ties": conv_2d_ties,
     "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "DEPTHWISE_CONV_2D ties": depthwise_conv_2d_ties,
     "DEQUANTIZE": dequantize,
     "EXPAND_DIMS": expand_dims,
     "FULLY_CONNECTED": fully_connected,
+    "FULLY_CONNECTED ties": fully_connected_ties,
     "LEAKY_RELU": _function("LEAKY_RELU"),
     "LOGISTIC": _function("LOGISTIC", 2.0**-8, -128),
     "MAX_POOL_2D": _pool("MAX_POOL_2D"),

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from q8emu.delegate import delegated
 from q8emu.errors import TooLarge, UnsupportedOperator
 from q8emu.graph import Graph, Node
 from q8emu.lowering import Lowering
@@ -45,8 +46,8 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
         low.define(name, low.new(graph.tensors[name].dtype, graph.tensors[name].shape))
     with np.errstate(all="ignore"):  # scales that combine to 0 or infinity are refused by name
         for node in graph.nodes:
-            low.node, low.numerics = node, arithmetic(node, numerics)
-            OPS[node.op].lower(node, low)
+            low.node, low.numerics = delegated(node, arithmetic(node, numerics))
+            OPS[node.op].lower(low.node, low)
     for name in graph.outputs:
         low.port_of(name)
     graph.check_outputs()

@@ -11,6 +11,7 @@ from q8emu.errors import BadQuantization
 from q8emu.graph import Node, QuantParams
 from q8emu.numerics import Numerics, multiplier, spec
 from q8emu.numerics.multiplier import Rescaling, Rule
+from q8emu.numerics.rounding import half_up
 
 Clamp = tuple[int, int]
 
@@ -31,6 +32,18 @@ def integer_table(function: Callable[[int], int], x: QuantParams, y: QuantParams
     return np.array([spec.clamp(function(c - x.zero_point[0]), *clamp) for c in codes], y.dtype)
 
 
+def half_even_table(
+    function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp
+) -> np.ndarray:
+    """half_even(f32(f32(function(DQ(x)) * f32(1 / y_scale)) + y_zero_point)), clamped."""
+    codes = np.arange(256, dtype=np.uint8).view(x.dtype)
+    with np.errstate(over="ignore", divide="ignore"):
+        real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
+        v = (real * (np.float32(1) / y.scales())).astype(np.float32) + y.zero_points().astype(np.float32)
+    clamped: np.ndarray = np.rint(np.clip(v, np.float32(clamp[0]), np.float32(clamp[1]))).astype(y.dtype)
+    return clamped
+
+
 def half_away_table(
     function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp
 ) -> np.ndarray:
@@ -42,6 +55,12 @@ def half_away_table(
     q = spec.half_away_real(np.clip(v, np.float32(-(2.0**30)), np.float32(2.0**30))) + y.zero_points()
     clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
     return clamped
+
+
+def eight_bits(factor: np.float32) -> Callable[[int], int]:
+    """The function that multiplies an integer by half_even(256 factor) / 256, half_up."""
+    multiplied = int(np.rint(np.float32(256) * factor))
+    return lambda value: half_up(value * multiplied, 8)
 
 
 def rescaled(node: Node, rescaling: Rescaling, factor: float) -> Callable[[int], int]:
@@ -76,6 +95,9 @@ def requantization_table(
         return table(lambda v: v, x, y, clamp)
     if (x.scale, x.zero_point) == (y.scale, y.zero_point):
         return integer_table(lambda v: v + x.zero_point[0], x, y, clamp)
+    if numerics.requantize == "eight_bits":
+        short = eight_bits(np.float32(x.scale[0]) / np.float32(y.scale[0]))
+        return integer_table(lambda v: short(v) + y.zero_point[0], x, y, clamp)
     rescaling = numerics.rescale if rule is None else Rescaling(rule)
     function = rescaled(node, rescaling, float(x.scale[0]) / float(y.scale[0]))
     return integer_table(lambda v: function(v) + y.zero_point[0], x, y, clamp)

@@ -212,6 +212,16 @@ void mean(ProgramBuilder& b) {
   requantization(b, y_dtype, 50.0f, 1);
 }
 
+void mean_affine(ProgramBuilder& b) {
+  const DType x_dtype = b.quantized(), y_dtype = b.quantized();
+  const int64_t a = b.between(1, 3), r = b.pick({1, 49}), columns = b.pick({1, 10, 1100});
+  b.input(x_dtype, {a, r, columns});
+  b.output(y_dtype, {a, columns});
+  b.set_f32("scale_bits", b.scale(0.1f));
+  b.set_f32("addend_bits", static_cast<float>(b.between(-300, 300)));
+  b.set_bounds(y_dtype);
+}
+
 void float_mean(ProgramBuilder& b) {
   const DType x_dtype = b.quantized(), y_dtype = b.quantized();
   const int64_t rows = b.pick({1, 3, 40}), length = b.between(1, 30);

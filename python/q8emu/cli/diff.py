@@ -52,7 +52,7 @@ def diff(
     bias: Bias = "auto",
     json: Json = False,
 ) -> None:
-    """Run a model under two numerics profiles; count per layer where they differ, and name the inputs whose class changes.
+    """Run a model under two numerics profiles; count where they differ, and name the inputs whose class changes.
 
     Each layer is counted twice: in the chain, where each arithmetic feeds itself, and given the first one's tensors,
     which names the layers that cause a difference. 0: the same bits everywhere. 1: differs. 2: cannot.

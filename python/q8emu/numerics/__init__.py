@@ -8,9 +8,9 @@ import difflib
 from q8emu.errors import BadInput
 from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
-from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM
+from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, *HARDWARE)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK, *HARDWARE)}
 
 
 def profile(name: str) -> Numerics:

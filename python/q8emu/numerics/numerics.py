@@ -75,13 +75,15 @@ class Numerics:
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
+            "common_shift": each operand times a multiplier of up to 21 bits, both for one shift, the sum half_up;
             "float": dequantized, added in float32, quantized, as the float ONNX operators do; "per_branch": each
             operand rescaled to the output's scale, rounded and saturated, then added; "converted": the smaller scale
             rescaled to the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer
             scale, the sum requantized.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
-            "float": dequantized, multiplied in float32, quantized; "none": refused.
+            "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "float": dequantized,
+            multiplied in float32, quantized; "none": refused.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
             "raw_half_away": half_away(sum / count) of the quantized values as they are; "centred_half_away": of the
             values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "float": AveragePool
@@ -90,6 +92,7 @@ class Numerics:
             requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
             1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
             kept as axes the raw sum, groups of 16 channels in two half_up stages, the others by "double_rounding";
+            "affine": the raw sum in float32, times a scale, plus an addend that contains both zero points, half_even;
             "pool_only": GlobalAveragePool by f32(x_scale / f32(y_scale * count)), ReduceMean refused;
             "shift_toward_zero": the sum over a count that is a power of two, by the shift, without its fraction.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
@@ -97,14 +100,23 @@ class Numerics:
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
             exp and tanh of glibc up to 2.40; "fixed_point": the same integers, Relu6 without rescaling, Logistic and
-            Tanh of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "none": refused.
+            Tanh of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "half_even":
+            LeakyRelu with multipliers of 8 fraction bits, half_up, else half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale))
+            + y_zero_point)) with f of binary64; "none": refused.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
-            rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule.
+            rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule;
+            "eight_bits": a multiplier of 8 fraction bits, half_up.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
+            "reciprocal": half_even of f32(x * f32(1 / scale));
             "reciprocal_by_8": half_even of f32(x * f32(1 / scale)) for whole groups of 8 elements, half_away of
             f64(x / scale) for the others.
         dequantize: "product": f32((q - zero_point) * scale); "affine_by_8": f32(f32(q * scale) + f32(-zero_point *
             scale)) for whole groups of 8 elements, the product for the others.
+        beyond_int16: element-wise sums and products that leave int16 before the clamp; "keep": clamped; "refuse": the
+            model, since some lanes of the kernels wrap them and others do not.
+        delegate: "none"; "xnnpack": operators that LiteRT does not give to XNNPACK, for their kind or their scales, go
+            by the profile `tflite`, and the bounds of a fused activation are half_even(f32(f32(bound / scale) +
+            zero_point)) for the others.
         source: where the decisions come from.
         overrides: other values of fields for single operators, by the operator's name.
     """
@@ -129,17 +141,25 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "float", "per_branch", "converted", "aligned"]
-    multiply: Literal["ratio", "requantize", "requantize_float64", "float", "none"]
+    add: Literal["fma", "left_shift", "common_shift", "float", "per_branch", "converted", "aligned"]
+    multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "float", "none"]
     average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "float", "none"]
     mean: Literal[
-        "float_sum", "requantize", "requantize_quotient", "requantize_by_16", "pool_only", "shift_toward_zero"
+        "float_sum",
+        "requantize",
+        "requantize_quotient",
+        "requantize_by_16",
+        "affine",
+        "pool_only",
+        "shift_toward_zero",
     ]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
-    unary: Literal["float", "half_away", "fixed_point", "rescaled", "none"]
-    requantize: Literal["float", "rescaling", "rescaling_by_16"]
-    quantize: Literal["half_even", "half_away", "reciprocal_by_8"]
+    unary: Literal["float", "half_away", "fixed_point", "rescaled", "half_even", "none"]
+    requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits"]
+    quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8"]
     dequantize: Literal["product", "affine_by_8"]
+    beyond_int16: Literal["keep", "refuse"]
+    delegate: Literal["none", "xnnpack"]
     source: str
     overrides: Overrides = ()
 

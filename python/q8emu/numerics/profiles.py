@@ -37,6 +37,8 @@ ORT = Numerics(
     requantize="float",
     quantize="half_even",
     dequantize="product",
+    beyond_int16="keep",
+    delegate="none",
     source=(
         "microsoft/onnxruntime: core/mlas/lib/quantize.cpp, core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp, "
         "core/mlas/lib/qlmul.cpp, contrib_ops/cpu/quantization/qlinear_pool.cc; held to the released binaries by tests"
@@ -96,6 +98,7 @@ TFLITE = replace(
     requantize="rescaling_by_16",
     quantize="reciprocal_by_8",
     dequantize="affine_by_8",
+    beyond_int16="refuse",
     source=(
         "google/ruy: ruy/kernel_avx2_fma.cc, kernel_avx512.cc; google-ai-edge/LiteRT: tflite/kernels/internal/"
         "optimized/{optimized_ops.h,integer_ops}, and the files of tflite-ref; held to the released binaries by tests"
@@ -107,10 +110,35 @@ TFLM = replace(
     name="tflm",
     reproduces="TFLite Micro of October 2026 (PyPI tflite-micro), reference kernels, any CPU",
     oracle="tflm",
-    fully_connected="float32_product",
+    fully_connected="requantize",
     unary="fixed_point",
     source=(
-        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{fully_connected_common,activations_common,"
-        "logistic_common,tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
+        "tensorflow/tflite-micro: tensorflow/lite/micro/kernels/{activations_common,logistic_common,"
+        "tanh}.cc, and the files of tflite-ref; held to the released binary by tests"
+    ),
+)
+
+XNNPACK = replace(
+    TFLITE,
+    name="xnnpack",
+    reproduces="LiteRT 2.3 as it comes, with XNNPACK, x86-64 with AVX",
+    oracle="litert-xnnpack",
+    scale="float32",
+    first_shift=0,
+    rounding="half_even",
+    depthwise="requantize",
+    grouped="requantize",
+    fully_connected="requantize",
+    add="common_shift",
+    multiply="float32",
+    mean="affine",
+    unary="half_even",
+    requantize="eight_bits",
+    quantize="reciprocal",
+    dequantize="product",
+    delegate="xnnpack",
+    source=(
+        "google/XNNPACK: src/microparams-init.c, src/xnnpack/requantization.h, src/reference/unary-elementwise.cc; "
+        "google-ai-edge/LiteRT: tflite/delegates/xnnpack/xnnpack_delegate.cc; held to the released binaries by tests"
     ),
 )

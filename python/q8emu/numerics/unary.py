@@ -118,6 +118,14 @@ def tflite_logistic(x: np.ndarray) -> np.ndarray:
         return (F32(1) / denominator).astype(F32)
 
 
+def xnnpack_logistic(x: np.ndarray) -> np.ndarray:
+    """exp(x) / (1 + exp(x)) in binary64, as XNNPACK fills its tables; 0 and 1 beyond 100."""
+    inside = np.clip(x, F32(-100), F32(100))
+    values = [math.exp(v) / (1 + math.exp(v)) for v in inside.astype(np.float64).reshape(-1)]
+    ends = np.where(x > 100, F32(1), F32(0))
+    return np.where(x == inside, np.array(values, np.float64).astype(F32).reshape(x.shape), ends)
+
+
 def tflite_tanh(x: np.ndarray) -> np.ndarray:
     """tanhf of the C library, as LiteRT fills its tables."""
     return libm.tanh(x)

@@ -20,7 +20,7 @@ from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.add_branches import BRANCHES, lower_branches
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
-from q8emu.ops.binary import is_fused, lower_float, lower_left_shift
+from q8emu.ops.binary import is_fused, lower_common_shift, lower_float, lower_left_shift
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -32,6 +32,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One add_fma, one float_binary, or one add_rescaled."""
     if low.numerics.add == "left_shift":
         return lower_left_shift(node, low, 1)
+    if low.numerics.add == "common_shift":
+        return lower_common_shift(node, low, 1)
     if low.numerics.add in BRANCHES:
         return lower_branches(node, low, 1)
     if low.numerics.add == "float" or not is_fused(node):

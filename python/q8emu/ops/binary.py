@@ -3,20 +3,28 @@
 
 The Add rule "left_shift": with t = 2 max(a_scale, b_scale), A = (a - a_zero_point) 2^20 rescaled by a_scale / t, B
 likewise, y = requantize(A + B) by t / (2^20 y_scale). Source: google-ai-edge/LiteRT tflite/kernels/add.cc, sub.cc.
+
+The Add rule "common_shift": with s such that the larger of a_scale / y_scale and b_scale / y_scale lies in [2^20, 2^21)
+after 2^s, both in half_even integers of that unit, y = half_up(((a - az) A + (b - bz) B) / 2^s) + y_zero_point.
+Source: google/XNNPACK src/microparams-init.c.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.ops.base import clamp_params, out_quant, quant
-from q8emu.ops.output_stage import by_multiplier
+from q8emu.numerics.multiplier import RULES
+from q8emu.ops.base import clamp_params, out_quant, quant, ratio
+from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import rescaled
 
 LEFT_SHIFT = 20
+COMMON_BITS = 21
 
 
 def is_fused(node: Node) -> bool:
@@ -39,6 +47,8 @@ def lower_float(node: Node, low: Lowering, operator: int) -> None:
 def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
     """One add_rescaled; sign -1 subtracts the second operand."""
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    if sign > 0:  # the differences are computed one by one
+        check_int16(node, low, (largest(a) * a.scale[0] + largest(b) * b.scale[0]) / y.scale[0])
     twice = 2 * max(float(a.scale[0]), float(b.scale[0]))
     arrays = {
         "a_rescaled": _rescaled_operand(low, a, twice),
@@ -48,6 +58,37 @@ def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:
     rule, stage = by_multiplier(node, low.numerics.rescale, np.array([factor]))
     params = rule | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     low.binary(node, "add_rescaled", (0, 1), params, arrays | stage)
+
+
+def check_int16(node: Node, low: Lowering, most: float) -> None:
+    """Refuse what the kernels do not treat alike in all lanes; `most` bounds the magnitude without the zero point."""
+    if low.numerics.beyond_int16 == "refuse" and most + abs(out_quant(node).zero_point[0]) >= 2**15 - 1:
+        low.refuse(node, f"covers results within int16 before the clamp; its scales allow {most:.6g}")
+
+
+def lower_common_shift(node: Node, low: Lowering, sign: int) -> None:
+    """One add_rescaled: operands times half_even(ratio 2^s), with s such that the larger one has 21 bits, half_up."""
+    y = out_quant(node)
+    ratios = [ratio(quant(node, i).scale[0], over=y.scale[0]) for i in (0, 1)]
+    shift = COMMON_BITS - math.frexp(float(max(ratios)))[1]
+    multipliers = [int(np.rint(np.ldexp(np.float64(r), shift))) for r in ratios]
+    arrays = {
+        "a_rescaled": multipliers[0] * _centred_codes(quant(node, 0)),
+        "b_rescaled": sign * multipliers[1] * _centred_codes(quant(node, 1)),
+    }
+    stage = rule_of(RULES["single_rounding"], [(1, shift)]), multiplier_arrays([(1, shift)])
+    params = stage[0] | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    low.binary(node, "add_rescaled", (0, 1), params, arrays | stage[1])
+
+
+def _centred_codes(operand: QuantParams) -> np.ndarray:
+    """int32[256] of q - zero_point, entry i for the value whose bits read as uint8 are i."""
+    return np.arange(256, dtype=np.uint8).view(operand.dtype).astype(np.int32) - np.int32(operand.zero_point[0])
+
+
+def largest(operand: QuantParams) -> int:
+    """The largest magnitude of q - zero_point."""
+    return max(abs(end - operand.zero_point[0]) for end in spec.limits(operand.dtype))
 
 
 def _rescaled_operand(low: Lowering, operand: QuantParams, twice: float) -> np.ndarray:

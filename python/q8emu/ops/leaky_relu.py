@@ -3,6 +3,9 @@
 
 Rules "half_away" and "fixed_point": x - x_zero_point rescaled by f32(x_scale / y_scale), negative ones by
 f32(f32(x_scale alpha) / y_scale). Source of that: google-ai-edge/LiteRT tflite/kernels/activations.cc.
+
+Rule "half_even": the factors are f32(x_scale / y_scale) and f32(that alpha), with 8 fraction bits, half_up. Source of
+that: google/XNNPACK src/microparams-init.c.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import unary
 from q8emu.ops.base import Attributes, FileView, lower_integer_unary, lower_unary, out_quant, quant, ratio
-from q8emu.tables import rescaled
+from q8emu.tables import eight_bits, rescaled
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -28,4 +31,9 @@ def lower(node: Node, low: Lowering) -> None:
         positive = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], over=y.scale[0])))
         negative = rescaled(node, low.numerics.rescale, float(ratio(x.scale[0], node.attrs["alpha"], over=y.scale[0])))
         return lower_integer_unary(node, low, lambda v: (positive(v) if v >= 0 else negative(v)) + y.zero_point[0])
+    if low.numerics.unary == "half_even":
+        x, y = quant(node, 0), out_quant(node)
+        factor = ratio(x.scale[0], over=y.scale[0])
+        above, below = eight_bits(factor), eight_bits(factor * np.float32(node.attrs["alpha"]))
+        return lower_integer_unary(node, low, lambda v: (above(v) if v >= 0 else below(v)) + y.zero_point[0])
     return lower_unary(node, low, lambda x: unary.leaky_relu(x, node.attrs["alpha"]))

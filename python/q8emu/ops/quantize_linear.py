@@ -11,6 +11,8 @@ from q8emu.numerics import spec
 from q8emu.ops.base import clamp_params, out_quant, scale_bits
 from q8emu.ops.dequantize_linear import folded
 
+ROUNDING = {"half_even": {}, "half_away": {"rounding": 1}, "reciprocal": {"rounding": 2}}
+
 
 def lower(node: Node, low: Lowering) -> None:
     """One quantize on [before, C, after]; under "reciprocal_by_8" one for whole groups of eight, one for the rest."""
@@ -20,7 +22,7 @@ def lower(node: Node, low: Lowering) -> None:
     shape = folded(low.graph.tensors[node.outputs[0]].shape, y)
     out = low.new(y.dtype, shape)
     arrays = {"scale_bits": scale_bits(y.scales()), "zero_point": y.zero_points()}
-    params = clamp_params(spec.limits(y.dtype)) | ({"rounding": 1} if low.numerics.quantize == "half_away" else {})
+    params = clamp_params(spec.limits(y.dtype)) | ROUNDING[low.numerics.quantize]
     low.add("quantize", (low.reshaped(node.inputs[0], shape),), (out,), params, arrays)
     low.define_reshaped(node.outputs[0], out)
     return None

@@ -13,6 +13,9 @@ computes from the raw sum with a float32 quotient, whole groups of 16 channels i
 "double_rounding".
 Source: tflite/kernels/internal/optimized/integer_ops/mean.h.
 
+Rule "affine": the raw sum in float32, times f32(f32(x_scale / y_scale) * f32(1 / count)), plus an addend with both zero
+points. Source: google/XNNPACK src/microparams-init.c.
+
 Rule "float_sum": Q(f32(sum / f32(n))) of the dequantized values, summed in the order of ONNX Runtime's float kernel.
 ONNX Runtime has no integer kernel for it. The order of its float32 sum follows the pattern of kept (K) and reduced (R)
 axes, neighbours of one kind merged. KR and R: four lanes at a time from the first 16-byte boundary. KRK with two or
@@ -32,7 +35,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.numerics.multiplier import RULES, Rescaling, Rule
-from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require
 from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier
 
@@ -64,6 +67,8 @@ def lower(node: Node, low: Lowering) -> None:
     """One transpose that brings the reduced axes together, one float_mean on [kept, reduced], or one mean."""
     if low.numerics.mean == "requantize_by_16" and _is_optimized(node, low):
         return _lower_by_16(node, low)
+    if low.numerics.mean == "affine":
+        return _lower_affine(node, low)
     if low.numerics.mean == "pool_only":
         low.refuse(node, "has no rule for this operator")
     if low.numerics.mean != "float_sum":
@@ -97,11 +102,7 @@ def lower_float_mean(node: Node, low: Lowering, axes: tuple[int, ...], order: in
 def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     """One mean on [kept before, reduced, kept after]."""
     x, y = quant(node, 0), out_quant(node)
-    shape = low.graph.tensors[node.inputs[0]].shape
-    before = tuple(range(min(axes)))
-    after = tuple(a for a in range(len(shape)) if a not in before + axes)
-    outer, count, inner = (prod(shape[a] for a in group) for group in (before, axes, after))
-    source = low.copied(low.value(node.inputs[0], before + axes + after), (outer, count, inner))
+    source, (outer, count, inner) = _folded(node, low, axes)
     quotient = float(x.scale[0]) / float(y.scale[0])
     if low.numerics.mean == "requantize_quotient":
         rule, arrays = by_multiplier(node, low.numerics.rescale, np.array([1.0 / count * quotient]))
@@ -116,6 +117,28 @@ def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:
     params = {"x_zero_point": x.zero_point[0], "y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     out = low.new(y.dtype, (outer, inner))
     low.add("mean", (source,), (out,), params | rule, arrays)
+    low.define_reshaped(node.outputs[0], out)
+
+
+def _folded(node: Node, low: Lowering, axes: tuple[int, ...]) -> tuple[int, tuple[int, int, int]]:
+    """The operand as [kept before, reduced, kept after], and that shape."""
+    shape = low.graph.tensors[node.inputs[0]].shape
+    before = tuple(range(min(axes)))
+    after = tuple(a for a in range(len(shape)) if a not in before + axes)
+    folded = prod(shape[a] for a in before), prod(shape[a] for a in axes), prod(shape[a] for a in after)
+    return low.copied(low.value(node.inputs[0], before + axes + after), folded), folded
+
+
+def _lower_affine(node: Node, low: Lowering) -> None:
+    """One mean_affine: the addend is f32(y_zero_point - f32(count * x_zero_point * scale))."""
+    x, y = quant(node, 0), out_quant(node)
+    source, (outer, count, inner) = _folded(node, low, node.attrs["axes"])
+    scale = np.float32(ratio(x.scale[0], over=y.scale[0]) * np.float32(np.float32(1) / np.float32(count)))
+    addend = np.float32(y.zero_point[0]) - np.float32(np.float32(count * x.zero_point[0]) * scale)
+    low.check_scale(node, np.array([scale]))
+    params = {"scale_bits": spec.f32_bits(scale), "addend_bits": spec.f32_bits(addend)}
+    out = low.new(y.dtype, (outer, inner))
+    low.add("mean_affine", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_reshaped(node.outputs[0], out)
 
 

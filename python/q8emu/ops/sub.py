@@ -7,7 +7,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.ops.add_branches import BRANCHES, lower_branches
 from q8emu.ops.base import Attributes, FileView
-from q8emu.ops.binary import lower_float, lower_left_shift
+from q8emu.ops.binary import lower_common_shift, lower_float, lower_left_shift
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -21,4 +21,6 @@ def lower(node: Node, low: Lowering) -> None:
         return lower_branches(node, low, -1)
     if low.numerics.add == "left_shift":
         return lower_left_shift(node, low, -1)
+    if low.numerics.add == "common_shift":
+        return lower_common_shift(node, low, -1)
     return lower_float(node, low, 1)

@@ -213,6 +213,7 @@ def _product(
         names.append(bias.info.name)
         constants[bias.info.name] = value.reshape(-1)
         note = _bias_note(op, bias.info, x, params)
+        attrs = attrs | {"bias_scales": len(bias.info.quant.scale) if bias.info.quant else 0}
     in_quant = (x, params, None)[: len(names)]
     node = op.node(kind, names, attrs, in_quant, y, output=target)
     return Made((node,), (), constants, note)

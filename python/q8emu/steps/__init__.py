@@ -33,6 +33,7 @@ SPECS: Mapping[str, Spec] = {
     "matmul": matmul.spec,
     "max_pool": pools.max_pool,
     "mean": pools.mean,
+    "mean_affine": pools.mean_affine,
     "mul": elementwise.mul,
     "mul_ratio": elementwise.mul_ratio,
     "quantize": boundary.quantize,

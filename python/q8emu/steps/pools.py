@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows and means: average_pool, average_pool_raw, mean, max_pool, float_mean."""
+"""Windows and means: average_pool, average_pool_raw, mean, mean_affine, max_pool, float_mean."""
 
 from __future__ import annotations
 
@@ -88,6 +88,14 @@ def mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Ar
 def accumulate_mean(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
     """int32[A, B]."""
     return wrap32((inputs[0].astype(np.int64) - integer(step, "x_zero_point")).sum(1))
+
+
+def mean_affine(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """The sum over the middle axis of x as it is, one float32 product and one sum; the zero point is in the addend."""
+    acc = wrap32(inputs[0].astype(np.int64).sum(1)).astype(np.float32)
+    with np.errstate(over="ignore"):
+        v = acc * real(step, "scale_bits") + real(step, "addend_bits")
+    return [round_inside(step, v, outs[0])]
 
 
 def max_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
