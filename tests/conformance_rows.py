@@ -63,8 +63,8 @@ class Row:
         return f"{self.profile} {self.oracle} {self.operator} {self.unit}"
 
 
-def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> list[Row]:
-    """Every TFLite operator but those that the profile refuses, and the products in bulk."""
+def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), batch: int = 64) -> list[Row]:
+    """Every TFLite operator but those that the profile refuses, so many in one file; and the products in bulk."""
     bulk = [
         Row(
             profile,
@@ -78,7 +78,7 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> lis
         for op in TFLITE_BULK
     ]
     return bulk + [
-        Row(profile, oracle, op, "cases", partial(tflite_cases, profile, oracle, op), 64, NEEDS[oracle])
+        Row(profile, oracle, op, "cases", partial(tflite_cases, profile, oracle, op), batch, NEEDS[oracle])
         for op in CASES
         if op not in without
     ]
@@ -110,7 +110,7 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
     *tflite_rows("tflm", "tflm"),
-    *tflite_rows("xnnpack", "litert-xnnpack"),
+    *tflite_rows("xnnpack", "litert-xnnpack", batch=1),  # LiteRT gives some operators away only beside others
     *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
 )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One model under two numerics profiles: what the change costs, per layer and in predictions, before any of it is built.
+"""One model under two numerics profiles: what the change costs, per layer and in predictions, before it is built.
 
 Two comparisons run side by side. In the *chain* each arithmetic feeds itself, so differences spread. *Given* the first
 arithmetic's tensors, each layer of the second is judged on its own: where it differs, the layer is a cause.
