@@ -68,6 +68,18 @@ def profiles() -> str:
     return table(("decision", *(f"profile `{name}`" for name in PROFILES), "what it says"), rows)
 
 
+def numerics() -> str:
+    """Every field of an own chip's file: its legal values and what they mean."""
+    from q8emu.numerics import Numerics
+    from q8emu.numerics.toml import TEXTS, decisions, describe
+
+    described = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", str(Numerics.__doc__), re.MULTILINE))
+    rows = [(f"`{name}`", "text, 1 to 200 characters", " ".join(described[name].split())) for name in TEXTS]
+    for name, legal in decisions().items():
+        rows.append((f"`{name}`", describe(legal), " ".join(described[name].split())))
+    return table(("field", "legal values", "what it says"), rows)
+
+
 def oracles() -> str:
     """Every oracle that `--against` takes."""
     from q8emu.backends import BACKENDS
@@ -147,6 +159,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "conformance": conformance,
     "kernels": kernels,
+    "numerics": numerics,
     "operators": operators,
     "options": options,
     "oracles": oracles,

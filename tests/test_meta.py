@@ -35,7 +35,7 @@ FLOORS = (
     {"datasets", "hosting", "models", "result", "steps"},
     {"lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},
-    {"canonical", "export", "lower", "report"},
+    {"canonical", "export", "lower", "profile", "report"},
     {"emulator", "report_text"},
     {"convert", "fingerprint", "inspect"},
     {"verify"},

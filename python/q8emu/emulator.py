@@ -18,7 +18,7 @@ from q8emu.errors import BadInput, Q8Error
 from q8emu.graph import Graph
 from q8emu.inputs import InputSpec, check_size, count_runs, take
 from q8emu.lower import lower
-from q8emu.numerics import profile
+from q8emu.profile import find_profile
 from q8emu.program import Program
 from q8emu.readers.onnx import batch_is_symbolic, read_onnx
 from q8emu.readers.tflite import is_tflite, read_tflite
@@ -33,7 +33,7 @@ class Options:
     """How to emulate.
 
     Attributes:
-        numerics: name of the profile.
+        numerics: name of a profile, or a .toml file.
         kernels: "auto", "reference", "spec" or the name of an ISA.
         threads: 0 is one per core.
         batch: inputs per run where the file leaves the batch open; by default up to 32.
@@ -75,7 +75,7 @@ class Emulator:
             Q8Error: the model or an option is not one that q8emu can run; one sentence says why.
         """
         self.model, self.options = Path(model), options
-        self.numerics = profile(options.numerics)
+        self.numerics = find_profile(options.numerics)
         if options.threads < 0 or (options.batch is not None and options.batch < 1):
             raise BadInput("--threads must be 0 or more and --batch 1 or more.")
         self.format = "TFLite" if is_tflite(self.model) else "ONNX"

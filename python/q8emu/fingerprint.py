@@ -26,6 +26,7 @@ def fingerprint(emulator: Emulator, inputs: Mapping[str, np.ndarray]) -> dict[st
         "platform": platform.platform(),
         "model sha256": model_sha256(emulator.model),
         "input sha256": inputs_sha256(inputs),
+        "numerics sha256": emulator.numerics.digest,
         "program sha256": emulator.program.digest,
     }
 

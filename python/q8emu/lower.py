@@ -13,7 +13,7 @@ from q8emu.delegate import delegated
 from q8emu.errors import TooLarge, UnsupportedOperator
 from q8emu.graph import Graph, Node
 from q8emu.lowering import Lowering
-from q8emu.numerics import Numerics
+from q8emu.numerics import Numerics, identity
 from q8emu.ops import OPS
 from q8emu.program import Buffer, Program, Step
 
@@ -55,7 +55,7 @@ def lower(graph: Graph, numerics: Numerics, *, no_host: bool = False) -> Program
     if work > MAX_WORK:
         raise TooLarge(f"The network needs {work} multiply-accumulates for one batch; the limit is {MAX_WORK}.")
     return Program(
-        numerics.name,
+        identity(numerics),
         tuple(low.buffers),
         MappingProxyType(low.constants),
         tuple(low.steps),

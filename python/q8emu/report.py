@@ -14,7 +14,8 @@ SCHEMA = "q8emu.verify/1"
 
 RULE = (
     "The exit code follows the oracle that the numerics profile promises and every oracle named with --against; the "
-    "others are reported and do not decide."
+    "others are reported and do not decide. A profile that no runtime computes is held to 'spec': the kernels to "
+    "q8emu's own definition, and to nothing else."
 )
 
 

@@ -19,9 +19,11 @@ from q8emu.inputs import random_inputs
 from q8emu.program import Port
 from q8emu.report import Report
 from q8emu.result import OracleResult, no_verdict
+from q8emu.run import Runner
 from q8emu.trace import Trace
 
-SLOW_ORACLES = ("onnx-reference",)
+SPEC = "spec"
+SLOW_ORACLES = ("onnx-reference", SPEC)
 DEFAULT_SAMPLES, DEFAULT_SEED = 8, 0
 DEFAULT_BYTES = 64 * 2**20  # fewer samples where 8 would be larger
 
@@ -110,7 +112,7 @@ def compare(
     progress: Progress | None = None,
 ) -> Report:
     """Compare an opened model with oracles; the arguments are those of `verify`."""
-    own = (emulator.numerics.oracle,) if emulator.numerics.oracle else ()
+    own = (emulator.numerics.oracle or SPEC,)
     fitting = sorted((n for n, b in BACKENDS.items() if b.format == emulator.format), key=SLOW_ORACLES.__contains__)
     names = tuple(dict.fromkeys(against if against is not None else [*own, *fitting]))
     for name in names:
@@ -163,15 +165,23 @@ class _Duel:
             if name in self._out:
                 continue
             try:
-                if name not in self._sessions:
-                    session = self._sessions[name] = self._open(name, taps)
-                    self._comparisons[name] = Comparison(part.program, name, taps, session.hidden)
-                expected = self._sessions[name].run(part.inputs)
+                expected = self._run(name, part, taps)
             except BackendUnavailable as problem:
                 self._out[name] = str(problem)
                 continue
             local = _local(part, expected)
             self._comparisons[name].update(actual, expected, local, samples=part.samples)
+
+    def _run(self, name: str, part: Batch, taps: Sequence[str]) -> Trace:
+        """What the oracle computes; the first time it is opened."""
+        if name == SPEC:  # the emulator's own program under the definition
+            if name not in self._comparisons:
+                self._comparisons[name] = Comparison(part.program, name, taps, ())
+            return Runner(part.program, kernels=SPEC, threads=1).run(part.inputs)
+        if name not in self._sessions:
+            session = self._sessions[name] = self._open(name, taps)
+            self._comparisons[name] = Comparison(part.program, name, taps, session.hidden)
+        return self._sessions[name].run(part.inputs)
 
     def _open(self, name: str, taps: Sequence[str]) -> OracleSession:
         oracle = BACKENDS[name]

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from q8emu.backends.base import Backend, GraphBackend, OracleSession
+from q8emu.backends.definition import Definition
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
@@ -24,6 +25,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort": ORT,
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
+        "spec": Definition(),
         "tflm": TFLM(),
         "tosa-double": TOSA_DOUBLE,
         "tosa-inexact": TOSA_INEXACT,

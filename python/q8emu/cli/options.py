@@ -31,7 +31,12 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of CIFAR-10; by default from Q8EMU_CIFAR10.", metavar="DIR")
 ]
 NumericsName = Annotated[
-    str, typer.Option("--numerics", help="Numerics profile: whose arithmetic is emulated.", metavar="NAME")
+    str,
+    typer.Option(
+        "--numerics",
+        help="Numerics profile: whose arithmetic is emulated; a name, or the .toml file of an own chip.",
+        metavar="NAME",
+    ),
 ]
 Kernels = Annotated[
     str, typer.Option("--kernels", help="auto, reference, spec, or the name of an ISA.", metavar="NAME")

@@ -38,7 +38,9 @@ Against = Annotated[
 ]
 Limit = Annotated[
     int,
-    typer.Option("--reference-limit", help="onnx-reference is slow: it sees the first N inputs.", metavar="N", min=1),
+    typer.Option(
+        "--reference-limit", help="onnx-reference and spec are slow: they see the first N inputs.", metavar="N", min=1
+    ),
 ]
 
 
@@ -62,7 +64,8 @@ def verify(
     """Emulate a model and compare every quantized tensor and every output with the oracles, bit for bit.
 
     The exit code follows the oracle that the numerics profile promises and every oracle named with --against; the
-    others are reported and do not decide. 0: exact wherever exactness is promised. 1: differs. 2: cannot.
+    others are reported and do not decide. A profile that no runtime computes, an own chip among them, is held to
+    'spec': the kernels to q8emu's own definition. 0: exact wherever exactness is promised. 1: differs. 2: cannot.
     """
     choice = InputChoice(inputs, random, seed, cifar10, data)
     choice.check()

@@ -6,11 +6,12 @@ from __future__ import annotations
 import difflib
 
 from q8emu.errors import BadInput
+from q8emu.numerics.guide import GUIDE
 from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
 from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK, *HARDWARE)}
+PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK, *GUIDE, *HARDWARE)}
 
 
 def profile(name: str) -> Numerics:
@@ -30,4 +31,16 @@ def profile(name: str) -> Numerics:
     raise BadInput(f"There is no numerics profile '{name}'{hint} Known profiles: {', '.join(sorted(PROFILES))}.")
 
 
-__all__ = ["PROFILES", "Numerics", "profile"]
+def identity(numerics: Numerics) -> str:
+    """What a program is lowered under: the name of a built-in profile, else a hash of the decisions.
+
+    Example:
+        >>> identity(PROFILES["ort"])
+        'ort'
+    """
+    if PROFILES.get(numerics.name) == numerics:
+        return numerics.name
+    return f"sha256 {numerics.digest}"
+
+
+__all__ = ["PROFILES", "Numerics", "identity", "profile"]

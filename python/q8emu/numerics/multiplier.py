@@ -109,7 +109,7 @@ def quantize_multiplier(real: float, form: Form = TFLITE_FORM) -> tuple[int, int
     """The multiplier and the total right shift that stand for a factor.
 
     multiplier = mantissa(fraction * 2^(bits - 1)) with real = fraction * 2^exponent and fraction in [0.5, 1); factors
-    below 2^-32 become (0, bits - 1).
+    below 2^-32 become (0, bits - 1). With fraction_bits: multiplier = mantissa(real * 2^fraction_bits), which may be 0.
 
     Args:
         real: not negative, finite.
@@ -129,11 +129,8 @@ def quantize_multiplier(real: float, form: Form = TFLITE_FORM) -> tuple[int, int
     top = 2 ** (form.bits - 1)
     if form.fraction_bits:
         fixed = _mantissa(Fraction(real) * 2**form.fraction_bits, form)
-        if not 0 < fixed < top:
-            raise ValueError(
-                f"expected {form.fraction_bits} fraction bits to hold it in a multiplier from 1 to {top - 1}, "
-                f"where it is {fixed}"
-            )
+        if fixed >= top:
+            raise ValueError(f"expected less than {top / 2**form.fraction_bits:g} ({form.bits} bits)")
         return fixed, form.fraction_bits
     fraction, exponent = math.frexp(real)
     multiplier = _mantissa(Fraction(fraction) * top, form)
@@ -155,7 +152,7 @@ def _mantissa(value: Fraction, form: Form) -> int:
 def _power_of_two(real: float, form: Form) -> tuple[int, int]:
     fraction, exponent = math.frexp(real)
     if fraction != 0.5 and form.snap == "refuse":
-        raise ValueError("expected a power of two")
+        raise ValueError('expected a power of two (snap = "nearest" takes the nearest one)')
     power = exponent if fraction != 0.5 and Fraction(fraction) ** 2 >= Fraction(1, 2) else exponent - 1
     if real == 0 or power >= 31 - MIN_SHIFT:
         raise ValueError("expected a power of two below 2^30")

@@ -8,6 +8,8 @@ the code that means it. An operator that has no rule under a profile is refused 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -76,10 +78,11 @@ class Numerics:
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
             "common_shift": each operand times a multiplier of up to 21 bits, both for one shift, the sum half_up;
-            "float": dequantized, added in float32, quantized, as the float ONNX operators do; "per_branch": each
-            operand rescaled to the output's scale, rounded and saturated, then added; "converted": the smaller scale
-            rescaled to the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer
-            scale, the sum requantized.
+            "float": dequantized, added in float32, quantized, as the float ONNX operators do; "common_scale": each
+            operand requantized to the output's scale by itself, then added; "per_branch": each operand times a float32
+            ratio to the output's scale, rounded and saturated, then added; "converted": the smaller scale rescaled to
+            the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer scale, the sum
+            requantized.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
             "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "float": dequantized,
@@ -141,7 +144,7 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "common_shift", "float", "per_branch", "converted", "aligned"]
+    add: Literal["fma", "left_shift", "common_shift", "float", "common_scale", "per_branch", "converted", "aligned"]
     multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "float", "none"]
     average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "float", "none"]
     mean: Literal[
@@ -174,6 +177,14 @@ class Numerics:
     def rescale(self) -> Rescaling:
         """How sums, element-wise products, means and piecewise linear functions are requantized by integers."""
         return Rescaling(RULES["double_rounding"]) if self.rescaling == "double_rounding" else self.product
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the decisions; the name, the descriptions and the oracle decide nothing."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        decided = {k: v for k, v in fields.items() if k not in ("name", "reproduces", "oracle", "source")}
+        decided["overrides"] = {op: dict(own) for op, own in self.overrides if own}
+        return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
     def for_operator(self, op: str) -> Numerics:
         """The record with the overrides for this operator in place."""

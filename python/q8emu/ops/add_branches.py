@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Add rules of accelerators, which bring each operand to a scale of its own before the sum.
 
+"common_scale": both operands rescaled to the output's scale by the rule of the products, and added as they are; exact
+where the three scales are equal.
+
 "per_branch": both operands rescaled to the output's scale, rounded and saturated to the dtype; their sum saturates.
 Source: ucb-bar/gemmini-rocc-tests include/gemmini.h (resadd), with a_scale / y_scale and b_scale / y_scale as the
 scales of the two loads, as in ucb-bar/onnxruntime-riscv core/mlas/lib/systolic.
@@ -24,6 +27,7 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+from q8emu.numerics.multiplier import Rule
 from q8emu.ops.base import clamp_params, out_quant, quant, ratio, scale_bits
 from q8emu.ops.output_stage import Stage, by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier, rescaled
@@ -60,6 +64,15 @@ def _loaded(scale_bits: int, value: int) -> int:
     return spec.requantize(value, scale_bits, 0, limits, limits)
 
 
+def _common_scale(node: Node, low: Lowering) -> tuple[np.ndarray, np.ndarray, Stage]:
+    y = float(out_quant(node).scale[0])
+    a, b = (
+        _table(q, rescaled(node, low.numerics.rescale, float(q.scale[0]) / y)) for q in (quant(node, 0), quant(node, 1))
+    )
+    as_it_is = [(1, 0)]
+    return a, b, (rule_of(Rule("floor", beyond="saturate"), as_it_is), multiplier_arrays(as_it_is))
+
+
 def _converted(node: Node, low: Lowering) -> tuple[np.ndarray, np.ndarray, Stage]:
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     largest = max(float(a.scale[0]), float(b.scale[0]))
@@ -85,6 +98,7 @@ def _aligned(node: Node, low: Lowering) -> tuple[np.ndarray, np.ndarray, Stage]:
 
 BRANCHES: dict[str, Callable[[Node, Lowering], tuple[np.ndarray, np.ndarray, Stage]]] = {
     "aligned": _aligned,
+    "common_scale": _common_scale,
     "converted": _converted,
     "per_branch": _per_branch,
 }
