@@ -35,6 +35,10 @@ NEEDS = {
 NOT_TOSA = {"LEAKY_RELU", "LOGISTIC", "STRIDED_SLICE", "TANH"}  # the profile has no rule, or the oracle no form
 
 
+ELSEWHERE = {"torch-fbgemm": "tests/test_torch.py", "torch-qnnpack": "tests/test_torch.py"}
+"""Profiles without rows, and the tests that hold them to their oracle."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of the table.

@@ -7,7 +7,7 @@ import numpy as np
 
 from q8emu.numerics import fixed_point
 from strategies_numbers import limits
-from strategies_steps import Dict, Maker, Single, bits, pair, requantization, window
+from strategies_steps import Dict, Maker, Single, bit, bits, pair, requantization, window
 
 
 def add_rescaled(seed: int) -> Single:
@@ -43,6 +43,27 @@ def average_pool_raw(seed: int) -> Single:
     if m.c.integer(0, 1):
         params |= {"x_zero_point": m.point(dtype), "division": m.c.integer(0, 1)}
     return m.single("average_pool_raw", [x], [(dtype, (batch, *out, channels))], params)
+
+
+def average_pool_scaled(seed: int) -> Single:
+    """Every rule, ties by factors that are powers of two, all or some channels."""
+    m = Maker(seed)
+    image, kernel = [m.c.integer(1, 7), m.c.integer(1, 7)], [m.c.integer(1, 4), m.c.integer(1, 4)]
+    params, out = window(m, image, kernel, pool=True)
+    dtype, channels, batch = m.dtype(), m.size(33), m.c.integer(1, 2)
+    x = m.data((batch, *image, channels), dtype)
+    factor = m.c.pick(1 / (kernel[0] * kernel[1]), 0.25, float(m.rng.uniform(0.01, 2)))
+    params |= {
+        "kernel": tuple(kernel),
+        "x_zero_point": m.point(dtype),
+        "y_zero_point": m.point(dtype),
+        "factor_bits": bit(factor),
+        "rounding": m.c.integer(0, 2),
+        **m.clamp(dtype),
+    }
+    if m.c.chance(50):
+        params["inside_from"] = m.c.integer(0, channels + 1)
+    return m.single("average_pool_scaled", [x], [(dtype, (batch, *out, channels))], params)
 
 
 def softmax_fixed(seed: int) -> Single:

@@ -8,7 +8,14 @@ from math import prod
 
 import numpy as np
 
-from strategies_integer_steps import add_rescaled, average_pool_raw, mul, softmax_fixed, softmax_reciprocal
+from strategies_integer_steps import (
+    add_rescaled,
+    average_pool_raw,
+    average_pool_scaled,
+    mul,
+    softmax_fixed,
+    softmax_reciprocal,
+)
 from strategies_numbers import limits
 from strategies_steps import (
     Dict,
@@ -205,6 +212,7 @@ MAKERS: dict[str, Callable[[int], Single]] = {
     "add_rescaled": add_rescaled,
     "average_pool": average_pool,
     "average_pool_raw": average_pool_raw,
+    "average_pool_scaled": average_pool_scaled,
     "concat": concat,
     "conv2d": conv2d,
     "copy": copy,

@@ -142,6 +142,9 @@ def requantization(
     params["requantize"] = multiplier.REQUANTIZE.index(rule)
     if rule == "float64":
         return params, {"scale64_bits": multiplier.f64_bits(scales)}
+    if rule == "converted":
+        biases = {"bias_bits": bits(m.rng.normal(0, 1 / scales[0], length))} if m.c.chance(60) else {}
+        return params, {"scale_bits": bits(scales * m.c.pick(1, 1, 1e8))} | biases
     if m.c.chance(25):
         params["y_zero_point"] = m.c.integer(-1000, 1000)
     if rule == "staged":
@@ -315,6 +318,8 @@ def float_binary(seed: int) -> Single:
         params[f"{side}_zero_point"] = m.point(dtype)
         scale = 2.0 ** m.c.integer(-6, 0) if m.c.chance(50) else m.rng.uniform(0.01, 1)
         params[f"{side}_scale_bits"] = bit(scale)
+    if m.c.chance(50):
+        params["rounding"] = m.c.pick(0, 2, 4)
     operands = [m.data(a, dtypes[0]), m.data(b, dtypes[1])]
     return m.single("float_binary", operands, [(dtypes[2], out)], params | m.clamp(dtypes[2]))
 

@@ -39,6 +39,18 @@ static inline int32_t quantize_inside(float v, const QuantizedRange& y) {
   return clamp(half_even(saturate(v, low, high)), y.qmin, y.qmax);
 }
 
+// As quantize_inside, but what is too large becomes the greatest value.
+static inline int32_t quantize_inside_saturating(float v, const QuantizedRange& y) {
+  const float low = static_cast<float>(dtype_min(y.dtype));
+  const float high = static_cast<float>(dtype_max(y.dtype));
+  return clamp(half_even(saturate(v, low, high)), y.qmin, y.qmax);
+}
+
+// As quantize_outside behind a conversion to int32 as x86-64 does it: from 2^31 on, v gives -2^31.
+static inline int32_t quantize_converted(float v, const QuantizedRange& y) {
+  return v < 2147483648.0f ? quantize_outside(v, y) : y.qmin;
+}
+
 // As quantize_outside for values in the range of the dtype. Beyond, as a conversion to int32 on x86-64 followed by an
 // int32 addition: infinity and NaN become -2^31, the sum wraps; then int8 saturates at both ends, uint8 only above.
 static inline int32_t quantize_wrapping(float v, const QuantizedRange& y) {

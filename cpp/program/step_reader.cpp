@@ -165,6 +165,17 @@ std::vector<float> StepReader::positive_f32_array(const char* name, std::initial
   return values;
 }
 
+std::vector<float> StepReader::finite_f32_array(const char* name, std::initializer_list<int64_t> lengths) {
+  const Array& found = array(name, DType::u32);
+  expect_length(found, name, lengths);
+  std::vector<float> values;
+  for (const uint32_t bits : elements<uint32_t>(found)) {
+    values.push_back(f32_from_bits(bits));
+    require(std::isfinite(values.back()), name, " must be the bits of finite float32, found ", values.back());
+  }
+  return values;
+}
+
 std::vector<int32_t> StepReader::zero_point_array(const char* name, std::initializer_list<int64_t> lengths,
                                                   DType dtype) {
   std::vector<int32_t> values = int32_array(name, lengths);

@@ -60,6 +60,7 @@ class StepReader {
   const Array& array(const char* name, DType dtype);
   std::vector<int64_t> int64_array(const char* name, std::initializer_list<int64_t> lengths);
   std::vector<int32_t> int32_array(const char* name, std::initializer_list<int64_t> lengths);
+  std::vector<float> finite_f32_array(const char* name, std::initializer_list<int64_t> lengths);
   std::vector<float> positive_f32_array(const char* name, std::initializer_list<int64_t> lengths);
   std::vector<int32_t> zero_point_array(const char* name, std::initializer_list<int64_t> lengths, DType dtype);
 

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import atexit
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 
+from q8emu.backends.torch import save_traced
 from q8emu.emulator import Emulator, Options
 from q8emu.inspect import Inspection
 from q8emu.inspect import inspect as look
@@ -19,7 +24,7 @@ RUNTIMES = ("numpy", "onnx", "onnxruntime")
 
 
 def load(
-    model: Path | str | None = None,
+    model: Path | str | Callable[..., Any] | None = None,
     *,
     numerics: str = "ort",
     kernels: str = "auto",
@@ -28,11 +33,14 @@ def load(
     bias: str = "auto",
     no_host: bool = False,
     accumulators: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    example: Sequence[Any] = (),
 ) -> Emulator:
-    """Open a model file for emulation.
+    """Open a model for emulation.
 
     Args:
-        model: path of an .onnx or .tflite file; without it the packaged ResNet8.
+        model: path of an .onnx, .tflite or TorchScript file, or a quantized PyTorch module, which is traced on
+            `example` under PyTorch's engine at hand; without it the packaged ResNet8.
         numerics: name of the profile, see `PROFILES`.
         kernels: "auto", "reference", "spec" or the name of an ISA.
         threads: 0 is one per core.
@@ -40,11 +48,18 @@ def load(
         bias: how a bias whose scale is not x_scale * w_scale is read: "auto", "as-is" or "rescaled".
         no_host: refuse models with operators that stay in float?
         accumulators: record the int32 accumulators too?
+        shapes: of the inputs by name, for PyTorch files that do not keep the example they were traced with.
+        example: tensors to trace a PyTorch module on.
 
     Raises:
         Q8Error: one sentence why the model or an option cannot be used.
     """
-    return open_model(model, Options(numerics, kernels, threads, batch, bias, no_host, accumulators))
+    options = Options(numerics, kernels, threads, batch, bias, no_host, accumulators, shapes or {})
+    if model is None or isinstance(model, (str, Path)):
+        return open_model(model, options)
+    folder = Path(mkdtemp(prefix="q8emu-"))  # the emulator reads the file again for other batches, an oracle runs it
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return open_model(save_traced(model, example, folder / "traced.pt"), options)
 
 
 def run(

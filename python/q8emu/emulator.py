@@ -7,21 +7,22 @@ the batch (DynamicQuantizeLinear); there emulator and oracles get the same cuts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from q8emu.canonical import canonicalize
 from q8emu.errors import BadInput, Q8Error
-from q8emu.graph import Graph
+from q8emu.graph import Graph, TensorInfo
 from q8emu.inputs import InputSpec, check_size, count_runs, take
 from q8emu.lower import lower
 from q8emu.profile import find_profile
 from q8emu.program import Program
 from q8emu.readers.onnx import batch_is_symbolic, read_onnx
 from q8emu.readers.tflite import is_tflite, read_tflite
+from q8emu.readers.torch import is_torch, read_torch
 from q8emu.run import Runner
 from q8emu.trace import Trace
 
@@ -40,6 +41,7 @@ class Options:
         bias: "auto", "as-is" or "rescaled".
         no_host: refuse models with float islands?
         accumulators: record accumulators too?
+        shapes: of the inputs by name, for files that do not say them (PyTorch); under "" of the only input.
     """
 
     numerics: str = "ort"
@@ -49,6 +51,7 @@ class Options:
     bias: str = "auto"
     no_host: bool = False
     accumulators: bool = False
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,11 @@ class Emulator:
         self.numerics = find_profile(options.numerics)
         if options.threads < 0 or (options.batch is not None and options.batch < 1):
             raise BadInput("--threads must be 0 or more and --batch 1 or more.")
-        self.format = "TFLite" if is_tflite(self.model) else "ONNX"
+        self.format = _format(self.model)
+        if options.shapes and self.format != "PyTorch":
+            raise BadInput(f"--shape is for PyTorch files, which do not say it; this is a file of {self.format}.")
+        self.is_symbolic = self._batch_is_open()
         self.graph = self._read(None)
-        self.is_symbolic = self.format == "ONNX" and batch_is_symbolic(self.model)
         self.specs = self._specs()
         self._programs: dict[int, Program] = {}
         self._runners: dict[int, Runner] = {}
@@ -160,12 +165,26 @@ class Emulator:
             )
         return self._runners[batch]
 
+    def _batch_is_open(self) -> bool:
+        """Does the file leave the length of the batch open? The code of a PyTorch file does where no shape fixes it."""
+        if self.format != "PyTorch":
+            return self.format == "ONNX" and batch_is_symbolic(self.model)
+        try:
+            graphs = [read_torch(self.model, self.options.shapes, batch) for batch in (1, 2)]
+        except Q8Error:
+            return False
+        shapes = [[graph.tensors[name].shape[:1] for name in graph.outputs] for graph in graphs]
+        return all(set(found) == {(batch,)} for batch, found in enumerate(shapes, 1))
+
     def _read(self, batch: int | None) -> Graph:
-        """The canonical graph; a TFLite file is read as one, and keeps the batch that it has."""
+        """The canonical graph; TFLite and PyTorch files are read as one, and a TFLite file keeps its batch."""
+        if self.format != "ONNX" and self.options.bias == "rescaled":
+            added = "the integers of a bias as they are" if self.format == "TFLite" else "a bias by the profile"
+            raise BadInput(f"--bias rescaled: {self.format} adds {added}; leave --bias out.")
         if self.format == "TFLite":
-            if self.options.bias == "rescaled":
-                raise BadInput("--bias rescaled: TFLite adds the integers of a bias as they are; leave --bias out.")
             return read_tflite(self.model)
+        if self.format == "PyTorch":
+            return read_torch(self.model, self.options.shapes, batch or (1 if self.is_symbolic else None))
         return canonicalize(read_onnx(self.model, batch=batch), bias=self.options.bias)
 
     @property
@@ -175,17 +194,25 @@ class Emulator:
 
     def _specs(self) -> tuple[InputSpec, ...]:
         own = self.graph
-        wider = read_onnx(self.model, batch=2) if self.is_symbolic else own
+        wider = self._inputs_of(2) if self.is_symbolic else own.tensors
         specs = []
         for name in own.inputs:
             info, shape = own.tensors[name], own.tensors[name].shape
-            grows = self.is_symbolic and wider.tensors[name].shape != shape
+            grows = self.is_symbolic and wider[name].shape != shape
             repeats = not shape or (self.is_symbolic and not grows)
             specs.append(InputSpec(name, info.dtype, shape, grows, repeats))
         check_size(specs)
         return tuple(specs)
 
+    def _inputs_of(self, batch: int) -> Mapping[str, TensorInfo]:
+        return (read_onnx(self.model, batch=batch) if self.format == "ONNX" else self._read(batch)).tensors
+
     def _check_batch(self) -> None:
         fixed, wanted = self.samples_per_run, self.options.batch
         if wanted is not None and not self.is_symbolic and wanted != fixed:
             raise BadInput(f"--batch {wanted}: the model file fixes its batch to {fixed}; leave --batch out.")
+
+
+def _format(model: Path) -> str:
+    """How the content begins decides; whatever is neither of the others is ONNX."""
+    return "TFLite" if is_tflite(model) else "PyTorch" if is_torch(model) else "ONNX"

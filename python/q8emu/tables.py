@@ -16,12 +16,30 @@ from q8emu.numerics.rounding import half_up
 Clamp = tuple[int, int]
 
 
-def table(function: Callable[[np.ndarray], np.ndarray], x: QuantParams, y: QuantParams, clamp: Clamp) -> np.ndarray:
-    """Q(function(DQ(x))), clamped."""
+def table(
+    function: Callable[[np.ndarray], np.ndarray],
+    x: QuantParams,
+    y: QuantParams,
+    clamp: Clamp,
+    numerics: Numerics | None = None,
+    rounding: str = "",
+) -> np.ndarray:
+    """Q(function(DQ(x))), clamped; Q divides by the scale, or multiplies by its reciprocal if the profile says so.
+
+    Args:
+        function: of real values.
+        x: parameters of the operand.
+        y: parameters of the result.
+        clamp: its bounds.
+        numerics: the profile, for how it quantizes.
+        rounding: one of spec.QUANTIZE instead of that.
+    """
+    if not rounding:
+        rounding = "half_even_fused" if numerics and numerics.quantize == "half_even_fused" else "half_even"
     codes = np.arange(256, dtype=np.uint8).view(x.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         real = function(spec.dequantize(codes, x.scales(), x.zero_points()))
-    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype)
+    q = spec.quantize(np.asarray(real, np.float32), y.scales(), y.zero_points(), y.dtype, rounding)
     clamped: np.ndarray = np.clip(q, *clamp).astype(y.dtype)
     return clamped
 
@@ -91,8 +109,8 @@ def requantization_table(
     node: Node, numerics: Numerics, x: QuantParams, y: QuantParams, clamp: Clamp, rule: Rule | None = None
 ) -> np.ndarray:
     """From the parameters of x to those of y, as the profile requantizes values; `rule` instead of its own."""
-    if numerics.requantize == "float":
-        return table(lambda v: v, x, y, clamp)
+    if numerics.requantize in ("float", "float_by_8"):
+        return table(lambda v: v, x, y, clamp, numerics)
     if (x.scale, x.zero_point) == (y.scale, y.zero_point):
         return integer_table(lambda v: v + x.zero_point[0], x, y, clamp)
     if numerics.requantize == "eight_bits":

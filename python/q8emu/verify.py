@@ -24,6 +24,7 @@ from q8emu.trace import Trace
 
 SPEC = "spec"
 SLOW_ORACLES = ("onnx-reference", SPEC)
+_EXECUTING = tuple(name for name, oracle in BACKENDS.items() if oracle.format == "PyTorch")
 DEFAULT_SAMPLES, DEFAULT_SEED = 8, 0
 DEFAULT_BYTES = 64 * 2**20  # fewer samples where 8 would be larger
 
@@ -45,11 +46,12 @@ def verify(
     oracle_threads: int = 1,
     inputs_from: str = "given arrays",
     progress: Progress | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Report:
     """Emulate a model and compare it with oracles.
 
     Args:
-        model: path of an .onnx or .tflite file; without it the packaged ResNet8.
+        model: path of an .onnx, .tflite or TorchScript file; without it the packaged ResNet8.
         inputs: arrays by input name; without them the packaged input, or 8 random ones with seed 0 for another model.
         numerics: name of the profile.
         against: names of oracles, all of which decide; without it all that run such a file are asked, and the
@@ -63,11 +65,12 @@ def verify(
         oracle_threads: threads of the oracles.
         inputs_from: how the report names the inputs.
         progress: called with done, total and what.
+        shapes: of the inputs by name, for PyTorch files that do not keep the example they were traced with.
 
     Raises:
         Q8Error: one sentence why the model, the inputs or an option cannot be used.
     """
-    emulator = open_model(model, Options(numerics, kernels, threads, batch, bias, no_host))
+    emulator = open_model(model, Options(numerics, kernels, threads, batch, bias, no_host, shapes=shapes or {}))
     if inputs is None:
         inputs, inputs_from = default_inputs(emulator)
     return compare(
@@ -119,6 +122,8 @@ def compare(
         backend(name)
     has_slow = bool(set(names) & set(SLOW_ORACLES))
     duel = _Duel(emulator, names, oracle_threads)
+    if against is None:
+        duel.leave_out(_EXECUTING)
     total = emulator.count(inputs)
     done, first_batch = 0, 0
     for part in emulator.batches(inputs, first=reference_limit if has_slow else None):
@@ -152,6 +157,14 @@ class _Duel:
             for name in names
             if BACKENDS[name].format not in (emulator.format, "graph")
         }
+
+    def leave_out(self, oracles: Sequence[str]) -> None:
+        """Do not ask these oracles, which have to be named."""
+        for name in set(oracles) & set(self._names) - set(self._out):
+            self._out[name] = (
+                f"oracle '{name}' runs the code of the file inside the runtime; name it (--against {name}) for files "
+                "that you trust"
+            )
 
     def compare(self, part: Batch, names: Sequence[str]) -> None:
         """One batch against some of the oracles."""

@@ -13,10 +13,13 @@ namespace {
 
 // The fields of a requantization of accumulators of this magnitude.
 void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
-  const int64_t rule = b.between(0, 5);
+  const int64_t rule = b.between(0, 6);
   if (rule > 0) b.set("requantize", rule);  // absent: rule 0
   if (rule == 0) {
     b.scale_array("scale_bits", 1.0f / magnitude, lengths);
+  } else if (rule == 6) {
+    b.scale_array("scale_bits", b.chance(20) ? 1e9f : 1.0f / magnitude, lengths);
+    if (b.chance(50)) b.scale_array("bias_bits", magnitude, lengths);
   } else if (rule == 4) {
     std::vector<int64_t> bits;
     for (int64_t i = 0; i < lengths; ++i) bits.push_back(std::bit_cast<int64_t>(double{b.scale(1.0f / magnitude)}));
@@ -170,6 +173,7 @@ void float_binary(ProgramBuilder& b) {
   b.set("a_zero_point", b.zero_point(a_dtype));
   b.set("b_zero_point", b.zero_point(b_dtype));
   for (const char* name : {"a_scale_bits", "b_scale_bits", "y_scale_bits"}) b.set_f32(name, b.scale(0.1f));
+  if (b.chance(50)) b.set("rounding", b.pick({0, 2, 4}));
   b.set_range(y_dtype);
 }
 
@@ -199,6 +203,16 @@ void average_pool_raw(ProgramBuilder& b) {
   if (b.chance(50)) b.set("x_zero_point", b.zero_point(dtype));
   if (b.chance(50)) b.set("division", b.between(0, 1));
   b.set_bounds(dtype);
+}
+
+void average_pool_scaled(ProgramBuilder& b) {
+  const DType dtype = b.quantized();
+  pool(b, dtype, false);
+  b.set("x_zero_point", b.zero_point(dtype));
+  b.set_f32("factor_bits", b.scale(0.1f));
+  b.set("rounding", b.between(0, 2));
+  if (b.chance(50)) b.set("inside_from", b.between(0, 34));
+  b.set_range(dtype);
 }
 
 void max_pool(ProgramBuilder& b) { pool(b, b.quantized(), false); }

@@ -2,6 +2,7 @@
 // The family float_binary: dequantize two vectors, one binary32 operation, quantize.
 //
 //   d_a = f32(f32(a - a_zp) * a_scale), d_b alike;  v = f32(f32(d_a op d_b) / y_scale), NaN to the least value;
+//   or as the family quantize with its rule half_even_reciprocal or half_even_fused;
 //   y = clamp(half_even(v saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin, qmax)
 //
 // Layouts  a, b, y vectors; a step of 0 repeats one element. The dtypes may differ.
@@ -12,6 +13,7 @@
 #include <cstdint>
 
 #include "kernels/kernel.h"
+#include "kernels/quantize/quantize.h"
 #include "numerics/requantize.h"
 
 namespace q8 {
@@ -33,6 +35,7 @@ struct FloatBinaryArgs {
   float b_scale;
   float y_scale;
   FloatOperator op;
+  QuantizeRule rule = QuantizeRule::half_even;  // or half_even_reciprocal, half_even_fused
   QuantizedRange range;
 };
 

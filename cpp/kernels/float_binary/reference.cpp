@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernel of the family float_binary, and the table of the family.
+#include <cmath>
+
 #include "kernels/float_binary/float_binary.h"
 #include "kernels/lookup.h"
 #include "kernels/with_type.h"
@@ -24,10 +26,22 @@ void run(const FloatBinaryArgs& args) {
   const A* a = static_cast<const A*>(args.a);
   const B* b = static_cast<const B*>(args.b);
   Y* y = static_cast<Y*>(args.y);
+  const float reciprocal = 1.0f / args.y_scale;
+  const float zero_point = static_cast<float>(args.range.zero_point);
   for (int64_t i = 0; i < args.count; ++i) {
     const float real_a = static_cast<float>(a[i * args.a_step] - args.a_zero_point) * args.a_scale;
     const float real_b = static_cast<float>(b[i * args.b_step] - args.b_zero_point) * args.b_scale;
-    y[i] = static_cast<Y>(quantize_outside(apply(args.op, real_a, real_b) / args.y_scale, args.range));
+    const float real_y = apply(args.op, real_a, real_b);
+    switch (args.rule) {
+      case QuantizeRule::half_even_reciprocal:
+        y[i] = static_cast<Y>(quantize_outside(real_y * reciprocal, args.range));
+        break;
+      case QuantizeRule::half_even_fused:
+        y[i] = static_cast<Y>(quantize_inside_saturating(std::fma(real_y, reciprocal, zero_point), args.range));
+        break;
+      default:
+        y[i] = static_cast<Y>(quantize_outside(real_y / args.y_scale, args.range));
+    }
   }
 }
 

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The family quantize: real values become quantized ones.
 //
-//   v = x over scale, NaN to the least value;  y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin,
-//   qmax) half_even, half_away: v = f32(x / scale), ties to even or away from zero half_even_reciprocal: v = f32(x *
-//   f32(1 / scale));  half_away_float64: v = f64(x / scale)
+//   v = x over scale, NaN to the least value;
+//   y = clamp(nearest(v saturated to [dmin - zp, dmax - zp]) + zp, qmin, qmax)
+//
+//   half_even             v = f32(x / scale), ties to even
+//   half_away             the same, ties away from zero
+//   half_even_reciprocal  v = f32(x * f32(1 / scale)), ties to even
+//   half_away_float64     v = f64(x / scale), ties away from zero
+//   half_even_fused       y = clamp(half_even(fma(x, f32(1 / scale), f32(zp)) saturated to [dmin, dmax]), qmin, qmax)
 //
 // Layouts  x and y vectors of `count` elements with the same scale and zero point, or, with parameter_step 1, one
 //          scale and zero point for each.
@@ -20,7 +25,13 @@
 namespace q8 {
 
 // The values are those of the parameter `rounding` in docs/steps.md.
-enum class QuantizeRule : int32_t { half_even = 0, half_away = 1, half_even_reciprocal = 2, half_away_float64 = 3 };
+enum class QuantizeRule : int32_t {
+  half_even = 0,
+  half_away = 1,
+  half_even_reciprocal = 2,
+  half_away_float64 = 3,
+  half_even_fused = 4
+};
 
 struct QuantizeArgs {
   const float* x;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernel of the family quantize, and the table of the family.
+#include <cmath>
+
 #include "kernels/lookup.h"
 #include "kernels/quantize/quantize.h"
 #include "kernels/with_type.h"
@@ -15,6 +17,8 @@ int32_t quantized(float x, float scale, QuantizeRule rule, const QuantizedRange&
       return quantize_outside_away(x / scale, range);
     case QuantizeRule::half_even_reciprocal:
       return quantize_outside(x * (1.0f / scale), range);
+    case QuantizeRule::half_even_fused:
+      return quantize_inside_saturating(std::fma(x, 1.0f / scale, static_cast<float>(range.zero_point)), range);
     default:
       return quantize_outside_away(static_cast<double>(x) / static_cast<double>(scale), range);
   }

@@ -16,7 +16,7 @@ class Quantize final : public LoadedStep {
         zero_point_(
             reader.zero_point_array("zero_point", {static_cast<int64_t>(scale_.size())}, reader.output().dtype)),
         range_(reader.bounds(reader.output().dtype)),
-        rule_(reader.has("rounding") ? static_cast<QuantizeRule>(reader.integer("rounding", 0, 3))
+        rule_(reader.has("rounding") ? static_cast<QuantizeRule>(reader.integer("rounding", 0, 4))
                                      : QuantizeRule::half_even),
         runs_(reader.input(0).shape, static_cast<int64_t>(scale_.size())),
         kernel_(quantize_kernel(options.isa)) {

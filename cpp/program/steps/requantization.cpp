@@ -10,7 +10,7 @@ namespace q8 {
 namespace {
 
 // The values of the parameter `requantize` in docs/steps.md; those between are MultiplierRule.
-constexpr int64_t float32_rule = 0, float64_rule = 4, staged_rule = 5, last_rule = staged_rule;
+constexpr int64_t float32_rule = 0, float64_rule = 4, staged_rule = 5, converted_rule = 6, last_rule = converted_rule;
 
 std::vector<double> read_scale64(StepReader& reader, std::initializer_list<int64_t> lengths) {
   std::vector<double> scales;
@@ -38,6 +38,7 @@ Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializ
                                Isa isa)
     : rule_(reader.has("requantize") ? reader.integer("requantize", float32_rule, last_rule) : float32_rule),
       float32_(requantize_kernel(isa)),
+      converted_(requantize_converted_kernel(isa)),
       by_multiplier_(requantize_multiplier_kernel(isa)),
       float64_(requantize_float64_kernel(isa)),
       staged_(requantize_staged_kernel(isa)) {
@@ -45,6 +46,9 @@ Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializ
     scale_ = reader.positive_f32_array("scale_bits", lengths);
   } else if (rule_ == float64_rule) {
     scale64_ = read_scale64(reader, lengths);
+  } else if (rule_ == converted_rule) {
+    scale_ = reader.positive_f32_array("scale_bits", lengths);
+    if (reader.has_array("bias_bits")) bias_ = reader.finite_f32_array("bias_bits", {std::ssize(scale_)});
   } else {
     read_multipliers(reader, lengths, rows);
     range_ = reader.bounds(y_dtype);
@@ -94,6 +98,17 @@ void Requantization::run(const RequantizedTile& tile) const {
                   .range = range_,
                   .y = tile.y,
                   .y_stride = tile.y_stride});
+  } else if (rule_ == converted_rule) {
+    converted_.run({.acc = tile.acc,
+                    .acc_stride = tile.acc_stride,
+                    .rows = tile.rows,
+                    .channels = tile.channels,
+                    .bias = bias_.empty() ? nullptr : bias_.data() + first,
+                    .scale = scale_.data() + first,
+                    .parameter_stride = stride,
+                    .range = range_,
+                    .y = tile.y,
+                    .y_stride = tile.y_stride});
   } else if (rule_ == float64_rule) {
     float64_.run({.acc = tile.acc,
                   .acc_stride = tile.acc_stride,
@@ -152,6 +167,8 @@ std::string Requantization::kernel() const {
       return float32_.symbol;
     case float64_rule:
       return float64_.symbol;
+    case converted_rule:
+      return converted_.symbol;
     case staged_rule:
       return staged_.symbol;
     default:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/requantize/requantize.h"
+#include "kernels/requantize_converted/requantize_converted.h"
 #include "kernels/requantize_float64/requantize_float64.h"
 #include "kernels/requantize_multiplier/requantize_multiplier.h"
 #include "kernels/requantize_staged/requantize_staged.h"
@@ -48,11 +49,12 @@ class Requantization {
   int64_t rule_;
   int64_t double_rounding_from_ = INT64_MAX;  // this channel and all behind it follow that rule
   StagedRule staged_rule_{};
-  std::vector<float> scale_;
+  std::vector<float> scale_, bias_;
   std::vector<double> scale64_;
   std::vector<int32_t> multiplier_, shift_;
   QuantizedRange range_;
   const RequantizeKernel& float32_;
+  const RequantizeConvertedKernel& converted_;
   const RequantizeMultiplierKernel& by_multiplier_;
   const RequantizeFloat64Kernel& float64_;
   const RequantizeStagedKernel& staged_;

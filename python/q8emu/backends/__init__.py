@@ -13,6 +13,7 @@ from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
 from q8emu.backends.tflm import TFLM
+from q8emu.backends.torch import TORCH_FBGEMM, TORCH_ONEDNN, TORCH_QNNPACK, TORCH_X86
 from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
@@ -27,6 +28,10 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort-unfused": ORT_UNFUSED,
         "spec": Definition(),
         "tflm": TFLM(),
+        "torch-fbgemm": TORCH_FBGEMM,
+        "torch-onednn": TORCH_ONEDNN,
+        "torch-qnnpack": TORCH_QNNPACK,
+        "torch-x86": TORCH_X86,
         "tosa-double": TOSA_DOUBLE,
         "tosa-inexact": TOSA_INEXACT,
         "tosa-single": TOSA_SINGLE,

@@ -72,16 +72,3 @@ def _rescaled(bias: np.ndarray, own: np.ndarray, scale: np.ndarray) -> np.ndarra
         [min(max(round(int(v) * r), INT32[0]), INT32[1]) for v, r in zip(row, ratios, strict=True)] for row in wide
     ]
     return np.array(values, np.int32).reshape(bias.shape[:-1] + scale.shape)
-
-
-def quantized_bias(node: Node, bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """A float bias in the accumulator's scale: rne(f32(bias / scale)); beyond int32 it becomes -2^31, as on x86-64.
-
-    Raises:
-        BadQuantization: the bias has a value that is not finite.
-    """
-    if not np.isfinite(bias).all():
-        raise BadQuantization(f"{node.where()}: its float bias has a value that is not finite.")
-    with np.errstate(over="ignore"):
-        v = np.rint((bias / scale).astype(np.float32)).astype(np.float64)
-    return np.where((v >= INT32[0]) & (v <= INT32[1]), v, INT32[0]).astype(np.int32)

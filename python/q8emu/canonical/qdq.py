@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from q8emu.canonical.bias import accumulator_scale, integer_bias, quantized_bias
+from q8emu.canonical.bias import accumulator_scale, integer_bias
 from q8emu.canonical.builder import Builder
 from q8emu.errors import BadQuantization, UnsupportedOperator
 from q8emu.graph import INTERNAL, QUANTIZED_DTYPES, Node, QuantParams, TensorInfo
@@ -219,7 +219,7 @@ def _added_bias(node: Node, builder: Builder) -> tuple[Node, str] | None:
 
 
 def _bias(node: Node, name: str, x: QuantParams, w: QuantParams, builder: Builder) -> str | None:
-    """Name of the int32 bias constant, None when the bias is not a constant."""
+    """Name of the bias constant, int32 or float32 as the file has it; None when the bias is not a constant."""
     channels = builder.shape(node.outputs[0])[1 if node.op == "Conv" else -1]
     scale = accumulator_scale(node, x, w, channels)
     known = builder.dequantized.get(name)
@@ -228,7 +228,7 @@ def _bias(node: Node, name: str, x: QuantParams, w: QuantParams, builder: Builde
         sizes = (channels, 1) if node.op == "Gemm" and w.is_per_tensor else (channels,)
         if value is None or value.dtype != np.float32 or value.ndim != 1 or value.size not in sizes:
             return None
-        return builder.add_constant(name, quantized_bias(node, value, scale[: value.size]))
+        return builder.add_constant(name, value)
     bias = builder.constants.get(known[0])
     if bias is None or bias.dtype != np.int32 or bias.ndim > 2 or bias.shape[-1:] not in ((1,), (channels,)):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from q8emu.cli.options import Batch, Bias, Json, Model, NoHost, NumericsName
+from q8emu.cli.options import Batch, Bias, Json, Model, NoHost, NumericsName, Shape, parse_shapes
 from q8emu.cli.output import console, print_json
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def inspect(
     numerics: NumericsName = "ort",
     batch: Batch = None,
     no_host: NoHost = False,
+    shape: Shape = None,
     bias: Bias = "auto",
     json: Json = False,
 ) -> None:
@@ -27,7 +28,9 @@ def inspect(
     from q8emu.inspect import inspect as look
     from q8emu.verify import open_model
 
-    found = look(open_model(model, Options(numerics, batch=batch, no_host=no_host, bias=bias)))
+    found = look(
+        open_model(model, Options(numerics, batch=batch, no_host=no_host, bias=bias, shapes=parse_shapes(shape)))
+    )
     if json:
         print_json(found.to_json())
     else:

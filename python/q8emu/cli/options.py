@@ -15,7 +15,17 @@ if TYPE_CHECKING:
 
     from q8emu.emulator import Emulator
 
-Model = Annotated[Path | None, typer.Argument(help="An .onnx or .tflite file; without it, the packaged ResNet8.")]
+Model = Annotated[
+    Path | None, typer.Argument(help="An .onnx, .tflite or TorchScript file; without it, the packaged ResNet8.")
+]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        help="Shape of an input of a PyTorch file, 1,3,32,32 or NAME=1,3,32,32; by default that of its traced example.",
+        metavar="SHAPE",
+    ),
+]
 Inputs = Annotated[
     Path | None, typer.Option("--inputs", help="Inputs from an .npz file, by the model's names.", metavar="FILE")
 ]
@@ -101,6 +111,24 @@ class InputChoice:
         from q8emu.datasets import cifar10
 
         return cifar10.test_images(self.data)[1][: self.cifar10]
+
+
+def parse_shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
+    """Shapes by input name; under "" where no name is given.
+
+    Raises:
+        BadInput: not numbers with commas between them.
+    """
+    from q8emu.errors import BadInput
+
+    shapes = {}
+    for text in given or []:
+        name, _, sizes = text.rpartition("=")
+        parts = sizes.split(",")
+        if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+            raise BadInput(f"--shape {text}: expected numbers such as 1,3,32,32, or NAME=1,3,32,32.")
+        shapes[name] = tuple(int(part) for part in parts)
+    return shapes
 
 
 def split_names(names: list[str] | None) -> list[str] | None:

@@ -23,7 +23,9 @@ from q8emu.cli.options import (
     NumericsName,
     Random,
     Seed,
+    Shape,
     Threads,
+    parse_shapes,
     split_names,
 )
 from q8emu.cli.output import echo_settings, print_json, progress
@@ -62,6 +64,7 @@ def run(
     threads: Threads = 0,
     batch: Batch = None,
     no_host: NoHost = False,
+    shape: Shape = None,
     bias: Bias = "auto",
     json: Json = False,
 ) -> None:
@@ -72,7 +75,9 @@ def run(
     from q8emu.emulator import Options
     from q8emu.verify import default_inputs, open_model
 
-    emulator = open_model(model, Options(numerics, kernels, threads, batch, bias, no_host, accumulators))
+    emulator = open_model(
+        model, Options(numerics, kernels, threads, batch, bias, no_host, accumulators, parse_shapes(shape))
+    )
     arrays, source = choice.load(emulator)
     if arrays is None:
         arrays, source = default_inputs(emulator)

@@ -22,7 +22,9 @@ from q8emu.cli.options import (
     NumericsName,
     Random,
     Seed,
+    Shape,
     Threads,
+    parse_shapes,
     split_names,
 )
 from q8emu.cli.output import console, print_json, progress
@@ -57,6 +59,7 @@ def verify(
     threads: Threads = 0,
     batch: Batch = None,
     no_host: NoHost = False,
+    shape: Shape = None,
     bias: Bias = "auto",
     reference_limit: Limit = 16,
     json: Json = False,
@@ -72,7 +75,7 @@ def verify(
     from q8emu.emulator import Options
     from q8emu.verify import compare, default_inputs, open_model
 
-    emulator = open_model(model, Options(numerics, kernels, threads, batch, bias, no_host))
+    emulator = open_model(model, Options(numerics, kernels, threads, batch, bias, no_host, shapes=parse_shapes(shape)))
     arrays, source = choice.load(emulator)
     if arrays is None:
         arrays, source = default_inputs(emulator)

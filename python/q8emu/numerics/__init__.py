@@ -9,9 +9,11 @@ from q8emu.errors import BadInput
 from q8emu.numerics.guide import GUIDE
 from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
-from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK
+from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM, TORCH_FBGEMM, TORCH_QNNPACK, XNNPACK
 
-PROFILES: dict[str, Numerics] = {p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, XNNPACK, *GUIDE, *HARDWARE)}
+PROFILES: dict[str, Numerics] = {
+    p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, TORCH_FBGEMM, TORCH_QNNPACK, XNNPACK, *GUIDE, *HARDWARE)
+}
 
 
 def profile(name: str) -> Numerics:

@@ -77,7 +77,7 @@ Source: google/gemmlowp fixedpoint/fixedpoint.h and LiteRT tflite/kernels/intern
 ruy/kernel_avx2_fma.cc, kernel_avx512.cc; google/ruy ruy/apply_multiplier.cc and TOSA apply_scale_32.
 """
 
-REQUANTIZE = ("float32", *RULES, "float64", "staged")
+REQUANTIZE = ("float32", *RULES, "float64", "staged", "converted")
 """What the values of the step parameter `requantize` mean; "staged" is any Rule, given by parameters of its own."""
 
 

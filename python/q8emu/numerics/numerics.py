@@ -49,6 +49,7 @@ class Numerics:
         reproduces: the runtime, version range and instruction set that it is held to by a test; or what it describes.
         oracle: the name of the backend whose bits it promises; empty where there is none.
         scale: form of the requantization scale, per channel; "float32": f32(f32(x_scale * w_scale) / y_scale);
+            "float32_reciprocal": f32(f32(x_scale * w_scale) * f32(1 / y_scale));
             "float64": the binary64 quotient x_scale * w_scale / y_scale, half_away(f64(acc * scale)); "multiplier":
             that quotient as an integer and a shift; "power_of_two": that quotient as a shift alone.
         multiplier_bits: width of the signed multiplier in bits; n: it lies in [2^(n - 2), 2^(n - 1)).
@@ -63,6 +64,11 @@ class Numerics:
         rounding: the rule of the only or last stage of the requantization; the zero point is added after it. float32
             scales go with half_even, float64 ones with half_away.
         beyond: what happens to intermediate values beyond int32 between accumulator and output; "wrap" or "saturate".
+        conversion: what a float32 product beyond int32 becomes; "saturate": the nearest value; "x86": from 2^31 on,
+            the least one.
+        float_bias: a bias that the model has in float32, s being x_scale * w_scale; "quantized": half_even(f32(bias /
+            s)) as int32; "reciprocal": half_even(f32(bias * f32(1 / s))) as int32; "added": f32(bias / s) added to the
+            float32 accumulator, f32(bias * f32(1 / s)) where s is one for the whole tensor.
         depthwise: "requantize": as the other products; "ruy_x86_by_8": whole groups of 8 channels in two half_up
             stages, the others by "double_rounding".
         grouped: convolutions in groups; "requantize": as the other products; "double_rounding".
@@ -82,15 +88,24 @@ class Numerics:
             operand requantized to the output's scale by itself, then added; "per_branch": each operand times a float32
             ratio to the output's scale, rounded and saturated, then added; "converted": the smaller scale rescaled to
             the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer scale, the sum
-            requantized.
+            requantized;
+            "float_reciprocal": dequantized and added in float32, then half_even of f32(sum * f32(1 / y_scale)) for
+            whole groups of 64 elements as they are in memory, quantized by `quantize` for the others;
+            "common_shift_22": both ratios to y_scale as integers over one power of two, the larger with 22 bits,
+            half_away of their sum.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
-            "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "float": dequantized,
-            multiplied in float32, quantized; "none": refused.
+            "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "none": refused;
+            "float_reciprocal": integer product times f32(f32(a_scale * b_scale) * f32(1 / y_scale)); "float":
+            dequantized, multiplied in float32, quantized.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
             "raw_half_away": half_away(sum / count) of the quantized values as they are; "centred_half_away": of the
-            values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "float": AveragePool
-            and GlobalAveragePool as ONNX Runtime's float operators, dequantized and quantized; "none": refused.
+            values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "none": refused;
+            "by_memory": times f32(1 / count), of the sum as it is in images stored channels-first, else of the centred
+            sum, the zero point added after the rounding in whole groups of 16 channels and inside of it in the others,
+            of adaptive pools fused in whole groups of 8; "ratio": centred sum times f32(x_scale / f32(x_scale *
+            count)); "float": AveragePool and GlobalAveragePool as ONNX Runtime's float operators, dequantized and
+            quantized.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
             1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
@@ -108,11 +123,13 @@ class Numerics:
             + y_zero_point)) with f of binary64; "none": refused.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule;
+            "float_by_8": dequantized and quantized, in the concatenation of channels-last images whole groups of 8
+            channels by half_even of f32(x * f32(1 / scale));
             "eight_bits": a multiplier of 8 fraction bits, half_up.
         quantize: how real values become quantized ones; "half_even" or "half_away" of f32(x / scale);
             "reciprocal": half_even of f32(x * f32(1 / scale));
             "reciprocal_by_8": half_even of f32(x * f32(1 / scale)) for whole groups of 8 elements, half_away of
-            f64(x / scale) for the others.
+            f64(x / scale) for the others; "half_even_fused": half_even of fma(x, f32(1 / scale), zero_point).
         dequantize: "product": f32((q - zero_point) * scale); "affine_by_8": f32(f32(q * scale) + f32(-zero_point *
             scale)) for whole groups of 8 elements, the product for the others.
         beyond_int16: element-wise sums and products that leave int16 before the clamp; "keep": clamped; "refuse": the
@@ -127,7 +144,7 @@ class Numerics:
     name: str
     reproduces: str
     oracle: str
-    scale: Literal["float32", "float64", "multiplier", "power_of_two"]
+    scale: Literal["float32", "float32_reciprocal", "float64", "multiplier", "power_of_two"]
     multiplier_bits: Annotated[int, Within(8, 32)]
     fraction_bits: Annotated[int, Within(0, 62)]
     mantissa: Literal["half_away", "half_even", "floor"]
@@ -137,6 +154,8 @@ class Numerics:
     first_rounding: Rounding
     rounding: Rounding
     beyond: Literal["wrap", "saturate"]
+    conversion: Literal["saturate", "x86"]
+    float_bias: Literal["quantized", "reciprocal", "added"]
     depthwise: Literal["requantize", "ruy_x86_by_8"]
     grouped: Literal["requantize", "double_rounding"]
     fully_connected: Literal["requantize", "float64", "float32_product"]
@@ -144,9 +163,29 @@ class Numerics:
     accumulator_bits: Annotated[int, Within(16, 32)]
     overflow: Literal["wrap", "saturate", "refuse"]
     bias_bits: Annotated[int, Within(8, 32)]
-    add: Literal["fma", "left_shift", "common_shift", "float", "common_scale", "per_branch", "converted", "aligned"]
-    multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "float", "none"]
-    average_pool: Literal["dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "float", "none"]
+    add: Literal[
+        "fma",
+        "left_shift",
+        "common_shift",
+        "float",
+        "common_scale",
+        "per_branch",
+        "converted",
+        "aligned",
+        "float_reciprocal",
+        "common_shift_22",
+    ]
+    multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "float_reciprocal", "float", "none"]
+    average_pool: Literal[
+        "dequantized_sum",
+        "raw_half_away",
+        "centred_half_away",
+        "raw_toward_zero",
+        "by_memory",
+        "ratio",
+        "float",
+        "none",
+    ]
     mean: Literal[
         "float_sum",
         "requantize",
@@ -158,8 +197,8 @@ class Numerics:
     ]
     softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
     unary: Literal["float", "half_away", "fixed_point", "rescaled", "half_even", "none"]
-    requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits"]
-    quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8"]
+    requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits", "float_by_8"]
+    quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8", "half_even_fused"]
     dequantize: Literal["product", "affine_by_8"]
     beyond_int16: Literal["keep", "refuse"]
     delegate: Literal["none", "xnnpack"]

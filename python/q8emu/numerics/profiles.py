@@ -21,6 +21,8 @@ ORT = Numerics(
     first_rounding="half_up",
     rounding="half_even",
     beyond="wrap",
+    conversion="saturate",
+    float_bias="quantized",
     depthwise="requantize",
     grouped="requantize",
     fully_connected="requantize",
@@ -140,5 +142,39 @@ XNNPACK = replace(
     source=(
         "google/XNNPACK: src/microparams-init.c, src/xnnpack/requantization.h, src/reference/unary-elementwise.cc; "
         "google-ai-edge/LiteRT: tflite/delegates/xnnpack/xnnpack_delegate.cc; held to the released binaries by tests"
+    ),
+)
+
+TORCH_FBGEMM = replace(
+    ORT,
+    name="torch-fbgemm",
+    reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX-512 and VNNI",
+    oracle="torch-fbgemm",
+    conversion="x86",
+    float_bias="added",
+    add="float_reciprocal",
+    multiply="float_reciprocal",
+    average_pool="by_memory",
+    requantize="float_by_8",
+    quantize="half_even_fused",
+    source=(
+        "pytorch/FBGEMM: include/fbgemm/OutputProcessing-inl.h, src/QuantUtilsAvx2.cc; pytorch/pytorch: aten/src/ATen/"
+        "native/quantized/cpu/{qconv.cpp,qlinear.cpp,kernels/QuantizedOpKernels.cpp}; held to the released binaries by "
+        "tests"
+    ),
+)
+
+TORCH_QNNPACK = replace(
+    TORCH_FBGEMM,
+    name="torch-qnnpack",
+    reproduces="PyTorch 2.13 CPU, engine qnnpack, x86-64",
+    oracle="torch-qnnpack",
+    scale="float32_reciprocal",
+    float_bias="reciprocal",
+    add="common_shift_22",
+    average_pool="ratio",
+    source=(
+        "pytorch/pytorch: aten/src/ATen/native/quantized/cpu/{qconv.cpp,qlinear.cpp,BinaryOps.cpp,AveragePool2d.cpp,"
+        "qnnpack/src/}; held to the released binaries by tests"
     ),
 )

@@ -103,6 +103,25 @@ def fma(a: float | np.floating, b: float | np.floating, c: float | np.floating) 
     return f32(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)))
 
 
+def fma_array(a: Values, b: Values, c: Values) -> np.ndarray:
+    """`fma` of binary32 arrays that broadcast: a product exact in binary64, its sum with c rounded to odd, then to f32.
+
+    Example:
+        >>> fma_array(np.float32([0.1]), np.float32(10), np.float32(-1)).tolist()
+        [1.4901161193847656e-08]
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        product, addend = np.float64(a) * np.float64(b), np.float64(c)
+        total = np.asarray(product + addend)
+        part = total - product
+        error = (product - (total - part)) + (addend - part)  # exact: what the sum lost
+        even = (total.view(np.int64) & 1) == 0
+        inexact = np.isfinite(total) & (error != 0) & even
+        odd = np.where(inexact, np.nextafter(total, np.copysign(np.inf, error)), total)
+        result: np.ndarray = odd.astype(np.float32)
+    return result
+
+
 def requantize(acc: int, scale_bits: int, zero_point: int, limits: tuple[int, int], bounds: tuple[int, int]) -> int:
     """Turn an accumulator into a quantized value under a float32 scale.
 
@@ -129,6 +148,34 @@ def requantize(acc: int, scale_bits: int, zero_point: int, limits: tuple[int, in
     return clamp(q, *bounds)
 
 
+def requantize_converted(acc: int, bias_bits: int, scale_bits: int, zero_point: int, bounds: tuple[int, int]) -> int:
+    """Turn an accumulator into a quantized value under a float32 scale and bias, with x86-64's conversion to int32.
+
+    v = f32(f32(f32(acc) + bias) * scale);  q = half_even(v), -2^31 where v is not below 2^31;
+    y = clamp(q + zp, qmin, qmax)
+
+    Args:
+        acc: int32.
+        bias_bits: bit pattern of a finite binary32 number.
+        scale_bits: bit pattern of a positive finite binary32 number.
+        zero_point: of the output, within its dtype.
+        bounds: (qmin, qmax) of the fused activation.
+
+    Source: pytorch/FBGEMM src/QuantUtilsAvx2.cc, confirmed against PyTorch's binaries.
+
+    Example:
+        >>> requantize_converted(-3, f32_bits(0.0), f32_bits(0.5), 10, (0, 255))
+        8
+    """
+    significand, exponent = round_significand(acc)
+    total = f32(Fraction(significand) * 2**exponent + Fraction(float(f32_from_bits(bias_bits))))
+    if not np.isfinite(total):
+        return bounds[0]
+    v = f32(Fraction(float(total)) * Fraction(float(f32_from_bits(scale_bits))))
+    q = round(Fraction(float(v))) if v < 2**31 and np.isfinite(v) else -(2**31)  # of a Fraction: ties to even
+    return clamp(q + zero_point, *bounds)
+
+
 def limits(dtype: str) -> tuple[int, int]:
     """Least and greatest value of an integer dtype.
 
@@ -144,7 +191,7 @@ DIVISION = ("half_away", "toward_zero")
 """What the values of the step parameter `division` mean."""
 
 
-QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64")
+QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64", "half_even_fused")
 """What the values of the step parameter `rounding` mean."""
 
 
@@ -159,7 +206,8 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
         zero_point: int32, broadcasts against x.
         dtype: int8 or uint8.
         rounding: half_even; half_away; half_even_reciprocal: v = f32(x * f32(1 / scale)), ties to even;
-            half_away_float64: v = f64(x / scale), ties away from zero.
+            half_away_float64: v = f64(x / scale), ties away from zero; half_even_fused: y = half_even of fma(x,
+            f32(1 / scale), zp), limited to [dmin, dmax], NaN to the least value.
 
     Source: ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
 
@@ -171,6 +219,10 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
     bottom, top = (np.float32(low) - np.float32(zero_point)), (np.float32(high) - np.float32(zero_point))
     v: np.ndarray
     with np.errstate(over="ignore", invalid="ignore"):
+        if rounding == "half_even_fused":
+            fused = fma_array(x, np.float32(1) / np.float32(scale), np.float32(zero_point))
+            limited = np.where(np.isnan(fused), low, np.clip(fused, np.float32(low), np.float32(high)))
+            return np.rint(limited).astype(dtype)
         if rounding == "half_even_reciprocal":
             v = (x * (np.float32(1) / np.float32(scale))).astype(np.float32)
         elif rounding == "half_away_float64":

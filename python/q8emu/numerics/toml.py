@@ -76,7 +76,7 @@ def read_profile(path: Path, bases: Mapping[str, Numerics], operators: Collectio
 def contradictions(numerics: Numerics) -> Iterator[str]:
     """Decisions that exclude each other, one sentence each."""
     stages = f"found rounding {numerics.rounding} and first_shift {numerics.first_shift}"
-    if numerics.scale == "float32" and (numerics.rounding != "half_even" or numerics.first_shift):
+    if numerics.scale in FLOAT32 and (numerics.rounding != "half_even" or numerics.first_shift):
         yield f"scale float32 goes with rounding half_even and first_shift 0, {stages}"
     if numerics.scale == "float64" and (numerics.rounding != "half_away" or numerics.first_shift):
         yield f"scale float64 goes with rounding half_away and first_shift 0, {stages}"
@@ -89,7 +89,7 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
         yield (
             f"first_shift goes up to multiplier_bits - 1 = {numerics.multiplier_bits - 1}, found {numerics.first_shift}"
         )
-    if numerics.rescaling == "requantize" and numerics.scale in ("float32", "float64"):
+    if numerics.rescaling == "requantize" and numerics.scale in (*FLOAT32, "float64"):
         for name, floats in FLOAT_RULES.items():
             if getattr(numerics, name) not in floats:
                 yield (
@@ -98,11 +98,13 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
                 )
 
 
+FLOAT32 = ("float32", "float32_reciprocal")
+
 FLOAT_RULES = {
-    "add": ("fma", "float", "common_shift", "per_branch"),
+    "add": ("fma", "float", "common_shift", "per_branch", "float_reciprocal", "common_shift_22"),
     "mean": ("float_sum", "affine", "pool_only"),
-    "multiply": ("ratio", "float", "float32", "none"),
-    "requantize": ("float", "eight_bits"),
+    "multiply": ("ratio", "float", "float32", "float_reciprocal", "none"),
+    "requantize": ("float", "eight_bits", "float_by_8"),
     "unary": ("float", "half_even", "none"),
 }
 """The values of these fields that need no integer factor."""

@@ -20,7 +20,14 @@ from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops.add_branches import BRANCHES, lower_branches
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio
-from q8emu.ops.binary import is_fused, lower_common_shift, lower_float, lower_left_shift
+from q8emu.ops.binary import (
+    is_fused,
+    lower_by_64,
+    lower_common_shift,
+    lower_common_shift_22,
+    lower_float,
+    lower_left_shift,
+)
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -34,6 +41,10 @@ def lower(node: Node, low: Lowering) -> None:
         return lower_left_shift(node, low, 1)
     if low.numerics.add == "common_shift":
         return lower_common_shift(node, low, 1)
+    if low.numerics.add == "common_shift_22":
+        return lower_common_shift_22(node, low)
+    if low.numerics.add == "float_reciprocal":
+        return lower_by_64(node, low)
     if low.numerics.add in BRANCHES:
         return lower_branches(node, low, 1)
     if low.numerics.add == "float" or not is_fused(node):

@@ -12,17 +12,27 @@ Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc.
 
 Rule "float" is the float32 operator between dequantize and quantize, its sum in ONNX Runtime's order.
 Source: core/mlas/lib/pooling.cpp, core/providers/cpu/nn/pool_functors.h; the orders confirmed by running it.
+
+Rules "by_memory" and "ratio" multiply the integer sum; operand and output share their parameters. Under "by_memory" the
+node's attribute `memory` says how PyTorch stores the image, by default channels-last.
+Source: pytorch/pytorch aten/src/ATen/native/quantized/cpu/{AveragePool2d.cpp,kernels/QuantizedOpKernels.cpp}, and the
+lanes from running it.
 """
 
 from __future__ import annotations
+
+from math import prod
+
+import numpy as np
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
 from q8emu.ops import global_average_pool
-from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, require
+from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require
 from q8emu.ops.window import resolve
 
+OUTSIDE, FUSED = 0, 2  # values of the parameter `rounding`
 DIVIDED = {
     "centred_half_away": (True, "half_away"),
     "raw_half_away": (False, "half_away"),
@@ -44,7 +54,9 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One average_pool_raw; or one average_pool, or the global one."""
+    """One average_pool_raw, or one average_pool_scaled; or one average_pool, or the global one."""
+    if low.numerics.average_pool in ("by_memory", "ratio"):
+        return _lower_scaled(node, low)
     if low.numerics.average_pool == "none":
         low.refuse(node, "has no rule for this operator")
     if low.numerics.average_pool in DIVIDED:
@@ -94,4 +106,32 @@ def _lower_raw(node: Node, low: Lowering) -> None:
     params |= {"division": spec.DIVISION.index(division)} if division != spec.DIVISION[0] else {}
     source, out = low.channels_last(node.inputs[0]), low.new_channels_last(node.outputs[0])
     low.add("average_pool_raw", (source,), (out,), params)
+    low.define_channels_last(node.outputs[0], out)
+
+
+def _lower_scaled(node: Node, low: Lowering) -> None:
+    x, y = quant(node, 0), out_quant(node)
+    if x != y:
+        low.refuse(node, f"averages without a change of scale: the output must have the input's parameters, {x}")
+    if any(node.attrs["pads"]):
+        low.refuse(node, "has no rule for an average with padding")
+    count = np.float32(prod(node.attrs["kernel"]))
+    channels = low.graph.tensors[node.inputs[0]].shape[1]
+    more: dict[str, int] = {"rounding": OUTSIDE}
+    point = x.zero_point[0]
+    if low.numerics.average_pool == "ratio":
+        factor = ratio(x.scale[0], over=np.float32(x.scale[0]) * count)
+    else:
+        factor = ratio(1.0, over=count)
+        if node.attrs.get("memory") == "NCHW":
+            point = 0
+        elif node.attrs.get("adaptive"):
+            more = {"rounding": FUSED, "inside_from": channels // 8 * 8}
+        else:
+            more["inside_from"] = channels // 16 * 16
+    low.check_scale(node, np.array([factor]))
+    params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")} | more
+    params |= {"x_zero_point": point, "y_zero_point": point, "factor_bits": spec.f32_bits(factor)}
+    source, out = low.channels_last(node.inputs[0]), low.new_channels_last(node.outputs[0])
+    low.add("average_pool_scaled", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_channels_last(node.outputs[0], out)

@@ -92,7 +92,7 @@ def lower_unary(node: Node, low: Lowering, function: Callable[[np.ndarray], np.n
     """
     if low.numerics.unary != "float":
         low.refuse(node, "has no rule for this operator; use another profile, or keep the operator in float")
-    values = table(function, quant(node, 0), out_quant(node), node.attrs["clamp"])
+    values = table(function, quant(node, 0), out_quant(node), node.attrs["clamp"], low.numerics)
     low.unary(node, values)
 
 

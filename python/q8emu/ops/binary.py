@@ -18,12 +18,13 @@ import numpy as np
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
-from q8emu.numerics.multiplier import RULES
+from q8emu.numerics.multiplier import RULES, Rule
 from q8emu.ops.base import clamp_params, out_quant, quant, ratio
 from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import rescaled
 
 LEFT_SHIFT = 20
+LANES = 64  # elements that PyTorch's vector code adds at once, with AVX-512
 COMMON_BITS = 21
 
 
@@ -37,11 +38,70 @@ def is_fused(node: Node) -> bool:
 
 def lower_float(node: Node, low: Lowering, operator: int) -> None:
     """One float_binary: dequantize both, one float32 operation (0 add, 1 sub, 2 mul), quantize, clamp."""
+    params = _float_params(node, operator)
+    if low.numerics.quantize == "half_even_fused":
+        params["rounding"] = spec.QUANTIZE.index("half_even_fused")
+    low.binary(node, "float_binary", (0, 1), params)
+
+
+def _float_params(node: Node, operator: int) -> dict[str, int | tuple[int, ...]]:
     params: dict[str, int | tuple[int, ...]] = {"operator": operator, **clamp_params(node.attrs["clamp"])}
     for side, q in zip("aby", (quant(node, 0), quant(node, 1), out_quant(node)), strict=True):
         params[f"{side}_zero_point"] = q.zero_point[0]
         params[f"{side}_scale_bits"] = spec.f32_bits(q.scale[0])
-    low.binary(node, "float_binary", (0, 1), params)
+    return params
+
+
+def lower_by_64(node: Node, low: Lowering) -> None:
+    """A float_binary for whole groups of 64 elements as they are in memory, and one for the others.
+
+    Source: pytorch/pytorch aten/src/ATen/native/quantized/cpu/kernels/QuantizedOpKernels.cpp; the groups: measured.
+    """
+    name, params = node.outputs[0], _float_params(node, 0)
+    fast = params | {"rounding": spec.QUANTIZE.index("half_even_reciprocal")}
+    slow = params | {"rounding": spec.QUANTIZE.index("half_even_fused")}
+    elements = low.graph.tensors[name].elements
+    same = len({low.graph.tensors[n].shape for n in (*node.inputs, name)}) == 1
+    if not same or node.attrs.get("memory") == "mixed":
+        low.refuse(node, "adds tensors of one shape in one memory layout; other ones go through its lanes otherwise")
+    whole = elements // LANES * LANES
+    if whole == elements:
+        return low.binary(node, "float_binary", (0, 1), fast)
+    last = node.attrs.get("memory") == "NHWC"
+    buffers = [low.channels_last(n) if last else low.value(n) for n in node.inputs]
+    parts = []
+    for rule, begin, end in ((fast, 0, whole), (slow, whole, elements)):
+        if begin < end:
+            taken = [low.gathered(low.copied(b, (elements,)), [np.arange(begin, end)]) for b in buffers]
+            parts.append(low.new(out_quant(node).dtype, (end - begin,)))
+            low.add("float_binary", (taken[0], taken[1]), (parts[-1],), rule)
+    if not last:
+        return low.joined(name, parts)
+    out = low.new_channels_last(name)
+    flat = low.new(out_quant(node).dtype, (elements,))
+    low.add("concat", tuple(parts), (flat,), {"axis": 0})
+    low.add("copy", (flat,), (out,))
+    return low.define_channels_last(name, out)
+
+
+def lower_common_shift_22(node: Node, low: Lowering) -> None:
+    """One add_rescaled: half_away(((a - az) A + (b - bz) B) / 2^S) with A = half_even(f32(a_scale / y_scale) 2^S).
+
+    S leaves the larger of A and B 22 bits.
+    Source: pytorch/pytorch aten/src/ATen/native/quantized/cpu/qnnpack/src/add.c.
+    """
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    ratios = [ratio(q.scale[0], over=y.scale[0]) for q in (a, b)]
+    if not all(2.0**-14 <= r < 2.0**8 for r in ratios):
+        low.refuse(node, f"adds with scales of 2^-14 to 2^8 of the output's; found {ratios[0]:.6g} and {ratios[1]:.6g}")
+    shift = 22 - math.frexp(float(max(ratios)))[1]
+    arrays = {}
+    for name, operand, factor in (("a_rescaled", a, ratios[0]), ("b_rescaled", b, ratios[1])):
+        codes = np.arange(256, dtype=np.uint8).view(operand.dtype).astype(np.int64) - operand.zero_point[0]
+        arrays[name] = (codes * round(float(factor) * 2**shift)).astype(np.int32)  # exact: a float32 and a power of two
+    pairs = [(1, shift)]
+    params = rule_of(Rule("half_away"), pairs) | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    low.binary(node, "add_rescaled", (0, 1), params, arrays | multiplier_arrays(pairs))
 
 
 def lower_left_shift(node: Node, low: Lowering, sign: int) -> None:

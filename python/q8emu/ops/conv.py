@@ -10,6 +10,7 @@ from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.accumulator import check_bias, check_sums
 from q8emu.ops.base import Attributes, FileView, quant, require
+from q8emu.ops.bias import integer_bias
 from q8emu.ops.output_stage import Role, Stage, output_stage
 from q8emu.ops.window import resolve
 
@@ -53,8 +54,9 @@ def lower(node: Node, low: Lowering) -> None:
     w = low.graph.constants[node.inputs[1]]
     x_quant, w_quant = quant(node, 0), quant(node, 1)
     arrays = {"w_zero_point": np.broadcast_to(w_quant.zero_points(), w.shape[:1]).copy()}
-    if node.input(2):
-        arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(-1)
+    bias = integer_bias(node, low, x_quant.scales(), w_quant.scales())
+    if bias is not None:
+        arrays["bias"] = bias.reshape(-1)
     check_bias(node, low, arrays.get("bias"))
     centred = (w.reshape(w.shape[0], -1).astype(np.int64) - arrays["w_zero_point"][:, None]).T
     check_sums(node, low, x_quant, centred, centred.shape[0], arrays.get("bias"))

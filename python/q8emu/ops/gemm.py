@@ -9,6 +9,7 @@ from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.accumulator import check_product
 from q8emu.ops.base import Attributes, FileView, quant, require
+from q8emu.ops.bias import integer_bias
 from q8emu.ops.output_stage import output_stage
 
 
@@ -40,8 +41,8 @@ def lower(node: Node, low: Lowering) -> None:
     )
     info = low.graph.tensors[node.outputs[0]]
     arrays = {"b_zero_point": b_quant.zero_points()}
-    if node.input(2):
-        bias = low.graph.constants[node.inputs[2]]
+    bias = integer_bias(node, low, a_quant.scales(), b_quant.scales())
+    if bias is not None:
         rows = bias.reshape(1, -1) if bias.ndim < 2 else bias
         arrays["bias"] = np.ascontiguousarray(np.broadcast_to(rows, (rows.shape[0], info.shape[1])))
     check_product(node, low, arrays.get("bias"))

@@ -13,6 +13,7 @@ from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.ops.accumulator import check_product
 from q8emu.ops.base import Attributes, FileView, quant, require
+from q8emu.ops.bias import integer_bias
 from q8emu.ops.output_stage import Stage, output_stage
 
 
@@ -39,8 +40,9 @@ def lower(node: Node, low: Lowering) -> None:
     a_quant, b_quant = quant(node, 0), quant(node, 1)
     params: dict[str, int | tuple[int, ...]] = {"a_zero_point": a_quant.zero_point[0]}
     arrays = {"b_zero_point": b_quant.zero_points()}
-    if node.input(2):
-        arrays["bias"] = low.graph.constants[node.inputs[2]].reshape(1, -1)
+    bias = integer_bias(node, low, a_quant.scales(), b_quant.scales())
+    if bias is not None:
+        arrays["bias"] = bias.reshape(1, -1)
     check_product(node, low, arrays.get("bias"))
     emit(node, low, params, arrays, output_stage(node, low, a_quant.scales(), b_quant.scales()))
 

@@ -19,6 +19,8 @@ from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant,
 from q8emu.ops.binary import check_int16, is_fused, largest, lower_float
 from q8emu.ops.output_stage import Params, by_multiplier
 
+LARGEST = 2**15  # the product of two centred bytes times this is below 2^31
+
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """None."""
@@ -27,6 +29,8 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One mul_ratio, one float_binary, or one mul."""
+    if low.numerics.multiply == "float_reciprocal":
+        return _lower_reciprocal(node, low)
     if low.numerics.multiply == "float32":
         return _lower_float32(node, low)
     if low.numerics.multiply == "none":
@@ -73,3 +77,18 @@ def _add(node: Node, low: Lowering, rule: Params, arrays: dict[str, np.ndarray])
         **clamp_params(node.attrs["clamp"]),
     }
     low.binary(node, "mul", (0, 1), params, arrays)
+
+
+def _lower_reciprocal(node: Node, low: Lowering) -> None:
+    a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
+    factor = ratio(ratio(a.scale[0], b.scale[0], over=1.0), ratio(1.0, over=y.scale[0]), over=1.0)
+    low.check_scale(node, np.array([factor]))
+    if factor >= LARGEST:
+        low.refuse(node, f"multiplies by less than {LARGEST}, beyond which its lanes differ; found {factor:.6g}")
+    params = {
+        "a_zero_point": a.zero_point[0],
+        "b_zero_point": b.zero_point[0],
+        "y_zero_point": y.zero_point[0],
+        **clamp_params(node.attrs["clamp"]),
+    }
+    low.binary(node, "mul", (0, 1), params, {"scale_bits": scale_bits(factor)})

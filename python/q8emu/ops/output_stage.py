@@ -13,6 +13,7 @@ from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, R
 from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.ops.accumulator import accumulator_params
 from q8emu.ops.base import clamp_params, ratio, scale_bits
+from q8emu.ops.bias import float_bias, is_added_in_float
 from q8emu.tables import quantize_multiplier
 
 Params = dict[str, int | tuple[int, ...]]
@@ -38,10 +39,12 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
         return accumulator_params(low), {"scale_bits": scale_bits(product)}
     params: Params = accumulator_params(low) | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     numerics = low.numerics
-    if numerics.scale == "float32":
-        scales = np.array([ratio(p, over=y.scale[0]) for p in product], np.float32)
+    if numerics.scale in ("float32", "float32_reciprocal"):
+        reciprocal = ratio(1.0, over=y.scale[0])
+        by_division = numerics.scale == "float32"
+        scales = np.array([ratio(p, over=y.scale[0]) if by_division else ratio(p, reciprocal, over=1) for p in product])
         low.check_scale(node, scales)
-        return params, {"scale_bits": scale_bits(scales)}
+        return _float32(node, low, params, scales, x_scale, w_scale)
     factors = x_scale.astype(np.float64) * w_scale.astype(np.float64) / float(y.scale[0])
     if numerics.scale == "float64" or (role == "fully_connected" and numerics.fully_connected == "float64"):
         low.check_scale(node, factors)
@@ -57,6 +60,21 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
         more = {"double_rounding_from": factors.size // LANES * LANES}
     rule, arrays = by_multiplier(node, rescaling, factors)
     return params | rule | more, arrays
+
+
+def _float32(
+    node: Node, low: Lowering, params: Params, scales: np.ndarray, x_scale: np.ndarray, w_scale: np.ndarray
+) -> Stage:
+    """By float32 scales; with the conversion of x86-64, and a float32 bias, where the profile says so."""
+    if low.numerics.conversion == "saturate":
+        return params, {"scale_bits": scale_bits(scales)}
+    params = params | {"requantize": REQUANTIZE.index("converted")}
+    if not is_added_in_float(node, low):
+        return params, {"scale_bits": scale_bits(scales)}
+    bias = float_bias(node, low, x_scale, w_scale)
+    size = max(bias.size, scales.size)
+    full = [np.ascontiguousarray(np.broadcast_to(values, (size,))) for values in (scales, bias)]
+    return params, {"scale_bits": scale_bits(full[0]), "bias_bits": scale_bits(full[1])}
 
 
 def by_multiplier(node: Node, rescaling: Rescaling, factors: np.ndarray) -> Stage:

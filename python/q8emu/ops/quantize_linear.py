@@ -11,7 +11,12 @@ from q8emu.numerics import spec
 from q8emu.ops.base import clamp_params, out_quant, scale_bits
 from q8emu.ops.dequantize_linear import folded
 
-ROUNDING = {"half_even": {}, "half_away": {"rounding": 1}, "reciprocal": {"rounding": 2}}
+ROUNDING = {
+    "half_even": {},
+    "half_away": {"rounding": 1},
+    "reciprocal": {"rounding": 2},
+    "half_even_fused": {"rounding": 4},
+}
 
 
 def lower(node: Node, low: Lowering) -> None:

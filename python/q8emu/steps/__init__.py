@@ -20,6 +20,7 @@ SPECS: Mapping[str, Spec] = {
     "add_rescaled": elementwise.add_rescaled,
     "average_pool": pools.average_pool,
     "average_pool_raw": pools.average_pool_raw,
+    "average_pool_scaled": pools.average_pool_scaled,
     "concat": movement.concat,
     "conv2d": conv2d.spec,
     "copy": movement.copy,

@@ -87,6 +87,13 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     if rule == "float32":
         bits = column("scale_bits")
         values = [spec.requantize(a, bits[i % channels], zero_point, limits, clamped) for i, a in enumerate(flat)]
+    elif rule == "converted":
+        bits = column("scale_bits")
+        biases = column("bias_bits") if "bias_bits" in step.arrays else [0] * channels
+        values = [
+            spec.requantize_converted(a, biases[i % channels], bits[i % channels], zero_point, clamped)
+            for i, a in enumerate(flat)
+        ]
     elif rule == "float64":
         factors = np.array(column("scale64_bits"), np.int64).view(np.float64).tolist()
         values = [

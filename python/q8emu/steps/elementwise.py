@@ -61,7 +61,8 @@ def float_binary(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer
     with np.errstate(over="ignore", invalid="ignore"):
         v = OPERATORS[integer(step, "operator")](a, b)
     zero_point = np.int32(integer(step, "y_zero_point"))
-    y = numerics.quantize(v, real(step, "y_scale_bits"), zero_point, outs[0].dtype)
+    rounding = numerics.QUANTIZE[integer(step, "rounding") if "rounding" in step.params else 0]
+    y = numerics.quantize(v, real(step, "y_scale_bits"), zero_point, outs[0].dtype, rounding)
     return [np.clip(y, *bounds(step)).astype(outs[0].dtype)]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Windows and means: average_pool, average_pool_raw, mean, mean_affine, max_pool, float_mean."""
+"""Windows and means: average_pool, average_pool_raw, average_pool_scaled, mean, mean_affine, max_pool, float_mean."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import numpy as np
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
 from q8emu.steps.base import Arrays, bounds, integer, integers, output_stage, real, round_inside, taps, wrap32
+
+AVERAGE = ("outside", "inside", "fused")
+"""What the values of the parameter `rounding` of average_pool_scaled mean: where the zero point is added."""
 
 
 def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -62,6 +65,29 @@ def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Bu
     half = counts // 2 if division == "half_away" else 0  # half of an odd count is never reached
     magnitude = (np.abs(total) + half) // counts
     return [np.clip(np.sign(total) * magnitude + point, *bounds(step)).astype(out.dtype)]
+
+
+def average_pool_scaled(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """The sum of the centred taps times a float32 factor, the zero point outside or inside of the rounding."""
+    x, out = inputs[0], outs[0]
+    window, channels = integers(step, "kernel"), out.shape[3]
+    total = np.zeros(out.shape, np.int64)
+    for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
+        total += np.where(mask[None, :, :, None], picked.astype(np.int64) - integer(step, "x_zero_point"), 0)
+    s, m, zero_point = total.astype(np.float32), real(step, "factor_bits"), np.float32(integer(step, "y_zero_point"))
+    with np.errstate(over="ignore"):
+        product = (s * m).astype(np.float32)
+        inside = round_inside(step, (product + zero_point).astype(np.float32), out)
+    rule = AVERAGE[integer(step, "rounding")]
+    if rule == "outside":
+        first = numerics.quantize(product, np.float32(1), np.int32(zero_point), out.dtype)
+    elif rule == "fused":
+        fused = [numerics.fma(v, m, zero_point) for v in s.reshape(-1)]
+        first = round_inside(step, np.array(fused, np.float32).reshape(s.shape), out)
+    else:
+        first = inside
+    here = np.arange(channels) < (integer(step, "inside_from") if "inside_from" in step.params else channels)
+    return [np.where(here, np.clip(first, *bounds(step)), inside).astype(out.dtype)]
 
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PyTorch profiles held to PyTorch's engines: random single operators and the ResNet8, every tensor bit for bit.
+
+The normal run takes 12 modules per operator and engine and 50 images; Q8EMU_FUZZ_EXAMPLES=N gives each operator N
+modules, Q8EMU_IMAGES=10000 takes the whole CIFAR-10 test set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import q8emu
+from q8emu.backends import BACKENDS
+from q8emu.backends.torch import under
+from q8emu.emulator import Emulator, Options
+from q8emu.errors import BackendUnavailable, BadInput
+from q8emu.numerics import PROFILES, profile
+from q8emu.report import Report
+from q8emu.run import Runner
+from q8emu.verify import verify
+from torch_cases import CASES, case
+
+EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "12"))
+IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
+SPEC_EXAMPLES = 3  # the Python definition is slow: it takes part in the first modules of each operator
+NAMES = [name for name, record in PROFILES.items() if record.oracle.startswith("torch-")]
+
+Import = Callable[[str, str], ModuleType]
+
+
+@pytest.fixture(autouse=True)
+def _torch(package: Import) -> None:
+    """Every test here needs PyTorch."""
+    package("torch", "torch")
+
+
+@pytest.mark.parametrize("operator", CASES)
+@pytest.mark.parametrize("numerics", NAMES)
+def test_single_operators_agree(numerics: str, operator: str, seed: int, tmp_path: Path) -> None:
+    """The definition, the reference kernels, every ISA and PyTorch; the case is repeated from its seed."""
+    from q8emu import _core
+
+    oracle = BACKENDS[profile(numerics).oracle]
+    engine = numerics.removeprefix("torch-")
+    for number in range(EXAMPLES):
+        one = case(operator, np.random.default_rng([seed, number]), engine)
+        path = one.save(tmp_path / "model.pt", engine)
+        emulator = Emulator(path, Options(numerics, batch=len(one.feeds["x"])))
+        taps = [name for name in emulator.program.quantized() if name not in emulator.graph.outputs]
+        trace = oracle.open(path, taps).run(one.feeds)
+        assert trace.undisturbed is None
+        expected = dict(trace.tensors) | dict(trace.outputs)
+        (part,) = emulator.batches(one.feeds)
+        for kernels in [*_core.isas(), *(["spec"] if number < SPEC_EXAMPLES else [])]:
+            found = Runner(part.program, kernels=kernels, threads=1 + number % 3).run(one.feeds)
+            for name, array in expected.items():
+                got = found.outputs[name] if name in found.outputs else found.tensors[name]
+                assert (got.dtype, got.shape) == (array.dtype, array.shape)
+                wrong = np.argwhere(got != array)
+                assert not len(wrong), (
+                    f"{operator}, seed {seed} number {number}, {kernels}: {len(wrong)} of {got.size} of '{name}' "
+                    f"differ, first at {wrong[0]}: expected {array[tuple(wrong[0])]}, got {got[tuple(wrong[0])]}"
+                )
+
+
+# The ResNet8
+
+
+@pytest.fixture(scope="session")
+def calibration() -> np.ndarray:
+    """Images to calibrate on: of the CIFAR-10 training set where it is at hand, else the packaged ones."""
+    from golden.resnet8.quantize import calibration_images
+
+    from q8emu import models
+
+    data = os.environ.get("Q8EMU_DATA")
+    folder = Path(data) / "cifar10" / "cifar-10-batches-bin" if data else Path("nowhere")
+    if (folder / "data_batch_1.bin").is_file():
+        return np.asarray(calibration_images(folder), np.float32)
+    return np.asarray(next(iter(models.default_inputs().values())), np.float32)
+
+
+@pytest.fixture(scope="session", params=NAMES)
+def resnet8(
+    request: pytest.FixtureRequest, calibration: np.ndarray, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The name of a profile, and the TorchScript file for its engine."""
+    from torch_resnet8 import write
+
+    engine = request.param.removeprefix("torch-")
+    return request.param, write(tmp_path_factory.mktemp("torch") / f"{engine}.pt", engine, calibration)
+
+
+def assert_exact(report: Report) -> None:
+    """Zero differing elements in every quantized tensor and every output."""
+    (oracle,) = report.oracles
+    assert oracle.verdict == "exact", oracle.sentence
+    assert oracle.samples == report.samples
+    assert len(oracle.tensors) == 18
+    assert all(row.elements > 0 and row.differing == 0 for row in (*oracle.tensors, *oracle.outputs))
+    assert report.exit_code == 0
+
+
+def test_resnet8_agrees_on_synthetic_images(resnet8: tuple[str, Path]) -> None:
+    """Every quantized tensor; the length of the batch is open."""
+    from q8emu import models
+
+    numerics, path = resnet8
+    (images,) = models.default_inputs().values()
+    emulator = Emulator(path, Options(numerics))
+    assert emulator.is_symbolic and not emulator.host_nodes
+    assert_exact(verify(path, {"x": images}, numerics=numerics, against=[numerics]))
+
+
+def test_resnet8_agrees_on_images(resnet8: tuple[str, Path], cifar10_test: tuple[np.ndarray, np.ndarray]) -> None:
+    """Every quantized tensor on CIFAR-10 test images; Q8EMU_IMAGES=10000 takes all."""
+    numerics, path = resnet8
+    images = cifar10_test[0][:IMAGES].astype(np.float32)
+    assert_exact(verify(path, {"x": images}, numerics=numerics, against=[numerics]))
+
+
+def test_a_module_in_python_is_traced(calibration: np.ndarray) -> None:
+    import torch
+
+    from torch_resnet8 import quantized
+
+    module = quantized("fbgemm", calibration[:8])
+    emulator = q8emu.load(module, numerics="torch-fbgemm", example=(torch.from_numpy(calibration[:1]),))
+    assert {"stem", "stack3_shortcut", "dense", "add_relu"} <= set(emulator.program.quantized())
+    with pytest.raises(BadInput, match="has to be traced"):
+        q8emu.load(module, numerics="torch-fbgemm")
+
+
+@pytest.mark.parametrize("name", ["torch-onednn", "torch-x86"])
+def test_what_is_measured_of_the_engines_without_a_profile(name: str, calibration: np.ndarray, tmp_path: Path) -> None:
+    """Not promised; on this model, the profile torch-fbgemm differs by 1 LSB in fewer than 1 of 1,000 elements."""
+    from q8emu import models
+    from torch_resnet8 import write
+
+    path = write(tmp_path / "model.pt", name.removeprefix("torch-"), calibration[:64])
+    (images,) = models.default_inputs().values()
+    emulator = Emulator(path, Options("torch-fbgemm"))
+    taps = [tensor for tensor in emulator.program.quantized() if tensor not in emulator.graph.outputs]
+    expected = BACKENDS[name].open(path, taps).run({"x": images}).tensors
+    (part,) = emulator.batches({"x": images})
+    local = part.run(dict(expected)).tensors
+    apart = [np.abs(local[tensor].astype(int) - expected[tensor]) for tensor in taps]
+    assert max(int(a.max()) for a in apart) <= 1
+    assert sum(int(a.sum()) for a in apart) * 1000 < sum(a.size for a in apart)
+
+
+# The oracle
+
+
+def test_an_oracle_that_runs_the_file_has_to_be_named(resnet8: tuple[str, Path]) -> None:
+    numerics, path = resnet8
+    report = verify(path, numerics=numerics)
+    assert {o.verdict for o in report.oracles} == {"no verdict"}
+    assert f"--against {numerics}" in next(o.sentence for o in report.oracles if o.oracle == numerics)
+    assert report.exit_code == 2
+
+
+def test_the_outputs_are_those_of_the_module_that_nobody_looks_into(resnet8: tuple[str, Path]) -> None:
+    """Loaded here, independently."""
+    import torch
+
+    from q8emu import models
+
+    numerics, path = resnet8
+    (images,) = models.default_inputs().values()
+    trace = BACKENDS[numerics].open(path, ["dense", "nowhere"]).run({"x": images})
+    with under(numerics.removeprefix("torch-"), 1), torch.no_grad():
+        expected = torch.jit.load(str(path))(torch.from_numpy(images)).numpy()
+    assert trace.undisturbed is None and set(trace.tensors) == {"dense"}
+    assert trace.provenance["version"] == BACKENDS[numerics].version()
+    assert np.array_equal(trace.outputs["output"], expected)
+
+
+def test_a_file_that_torch_refuses_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    path.write_bytes(b"PK\x03\x04not an archive")
+    with pytest.raises(BackendUnavailable, match="oracle 'torch-fbgemm'") as problem:
+        BACKENDS["torch-fbgemm"].open(path, [])
+    assert "\n" not in str(problem.value)
