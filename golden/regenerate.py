@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # run as a script
 
-from golden import archive, oracle, vendor
+from golden import archive, oracle, processors, vendor
 from golden.artifacts import ACCURACY, RANGES, ROOT, TRAIN_LOG, WEIGHTS, Artifact, everything
 
 MANIFEST = ROOT / "golden/manifest.json"
@@ -106,6 +106,7 @@ DATA = (
     "golden/models/*",
     "golden/vectors/*",
     "golden/vendor/*",
+    "golden/processors/*",
     "golden/resnet8/*.json",
     "golden/resnet8/*.npz",
     "python/q8emu/models/*.npz",
@@ -142,6 +143,10 @@ def write(artifacts: Iterable[Artifact], manifest: Mapping[str, Any]) -> None:
     for name, source in vendor.SOURCES.items():
         path = f"golden/vendor/{name}.npz"
         how = f"golden/vendor.py; not rebuilt here, it needs a library made of {source}"
+        files[path] = entry(Artifact(path, (ROOT / path).read_bytes(), how, ()))
+    for processor, source in processors.PROCESSORS.items():
+        path = f"golden/processors/{processor}.npz"
+        how = f"golden/processors.py; not rebuilt here, it needs an emulator: {source}"
         files[path] = entry(Artifact(path, (ROOT / path).read_bytes(), how, ()))
     kept = {p: e for p, e in manifest["files"].items() if p in (RANGES, ACCURACY) and p not in files}
     made = {"versions": oracle.versions(), "cpu": oracle.cpu(), "files": dict(sorted((files | kept).items()))}

@@ -6,6 +6,7 @@ Options and environment variables:
     --seed N             seed of `rng`, by default 0; -1 takes another one each time, printed in the header
     Q8EMU_ISA            forces the kernels of the whole run
     Q8EMU_DATA           folder with real data: cifar10/ and mlperf_tiny/; tests that need it skip without it
+    Q8EMU_QEMU           a qemu-x86_64; a test that emulates another processor skips without it
     Q8EMU_ALL_EXTRAS=1   a test that needs the package of an extra fails, rather than skips, when it is absent
 """
 

@@ -113,6 +113,11 @@ def bit(value: float | np.floating) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
+def pairs(m: Maker, x_dtype: str, w_dtype: str) -> Dict:
+    """Every other time, pairs of products that saturate, where a step may have them."""
+    return {"saturates_pairs": 1} if (x_dtype, w_dtype) == ("uint8", "int8") and m.c.chance(50) else {}
+
+
 def output_stage(m: Maker, depth: int, channels: int, kinds: Sequence[str]) -> tuple[str, Dict, dict[str, np.ndarray]]:
     """dtype, parameters and arrays of what happens to accumulators of this many products."""
     dtype = m.c.pick(*kinds)
@@ -228,6 +233,7 @@ def conv2d(seed: int, *, depthwise: bool = False) -> Single:
     )
     arrays |= {"w_zero_point": np.asarray(points, np.int32)} | bias(m, filters)
     kind = "depthwise_conv2d" if depthwise else "conv2d"
+    more |= pairs(m, x_dtype, w_dtype) if not depthwise and not more.get("overflow") else {}
     return m.single(kind, operands, [(dtype, (batch, *out, filters))], {**params, **more}, arrays, constant=(1,))
 
 
@@ -262,6 +268,7 @@ def matmul(seed: int) -> Single:
         tall = rows if m.c.chance(20) else 1
         added = {"bias": np.resize(added["bias"], (tall, columns))}
     constant = (1,) if m.c.chance(60) else ()
+    more |= pairs(m, a_dtype, b_dtype) if not more.get("overflow") else {}
     return m.single(
         "matmul", operands, [(dtype, (*out, rows, columns))], {**params, **more}, arrays | stage | added, constant
     )
@@ -305,6 +312,7 @@ def mul_ratio(seed: int) -> Single:
     power, other = 2.0 ** m.c.integer(-14, 0), float(m.rng.uniform(1e-5, 0.1))
     ratio = m.c.pick(power, other, *[(m.c.integer(0, 255) + 0.5) / max(abs(product), 1)] * 2)
     params = {f"{side}_zero_point": point for side, point in points.items()} | {"ratio_bits": bit(ratio)}
+    params |= {"fused": 1} if m.c.chance(50) else {}
     return m.single("mul_ratio", [x, y], [(dtype, out)], params | m.clamp(dtype))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden import archive, artifacts, cases, oracle, regenerate, vendor
+from golden import archive, artifacts, cases, oracle, processors, regenerate, vendor
 from golden.resnet8.images import images
 from golden.resnet8.quantize import DEFAULT, RECIPES, Recipe
 
@@ -111,6 +111,7 @@ def test_everything_that_needs_no_dataset_is_made_again_with_the_same_bytes() ->
         artifacts.TRAIN_LOG,
         artifacts.WEIGHTS,
         *(f"golden/vendor/{name}.npz" for name in vendor.SOURCES),
+        *(f"golden/processors/{name}.npz" for name in processors.PROCESSORS),
     }
     _, _, unexplained = regenerate.compare(made, manifest)
     assert unexplained == []

@@ -91,13 +91,13 @@ def near_ties(rng: np.random.Generator, multiplier: int, shift: int, count: int)
 @pytest.mark.parametrize("numerics", NAMES)
 def test_rescale_agrees(numerics: str, rng: np.random.Generator) -> None:
     """The definition in Python integers and RESCALE."""
-    rule, done = profile(numerics).product.rule, 0
+    rescaling, done = profile(numerics).product, 0
     while done < EXAMPLES * 10_000:
         multiplier = int(rng.choice([2**30, 3 * 2**29, 2**30 + 1, 2**31 - 1, *rng.integers(2**30, 2**31, 8)]))
         shift = int(rng.integers(2, 63))
         values = near_ties(rng, multiplier, shift, 1000)
         found = rescaled(oracle(numerics).rounding, values, multiplier, shift)
-        expected = [rule(v, multiplier, shift) for v in values.tolist()]
+        expected = [rescaling.apply(multiplier, shift, v) for v in values.tolist()]
         assert found.tolist() == expected, f"multiplier {multiplier}, shift {shift}"
         done += len(values)
 

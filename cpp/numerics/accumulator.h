@@ -24,4 +24,7 @@ static inline int32_t accumulated(int32_t acc, int64_t product, int32_t saturate
   return static_cast<int32_t>(std::clamp(acc + product, -limit, limit - 1));
 }
 
+// What a sum of two products gains, or loses, when it saturates to int16 before it is added.
+static inline int32_t pair_excess(int32_t pair) { return std::clamp(pair, -32768, 32767) - pair; }
+
 }  // namespace q8

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -87,8 +88,7 @@ def rescaled(node: Node, rescaling: Rescaling, factor: float) -> Callable[[int],
     Raises:
         BadQuantization: the numerics profile cannot express the factor.
     """
-    multiplied = quantize_multiplier(node, rescaling, factor)
-    return lambda value: rescaling.rule(value, *multiplied)
+    return partial(rescaling.apply, *quantize_multiplier(node, rescaling, factor))
 
 
 def quantize_multiplier(node: Node, rescaling: Rescaling, factor: float) -> tuple[int, int]:

@@ -38,14 +38,21 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
   b.set_range(dtype);
 }
 
+// Do pairs of products saturate? Then sums do not.
+bool saturating_pairs(ProgramBuilder& b, DType x_dtype, DType w_dtype) {
+  const bool saturates = x_dtype == DType::u8 && w_dtype == DType::s8 && b.chance(50);
+  if (saturates) b.set("saturates_pairs", 1);
+  return saturates;
+}
+
 // The dtype of y, after its fields have been set.
-DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales) {
+DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales, bool saturates_pairs) {
   const DType dtype = b.chance(60) ? b.quantized() : b.chance(50) ? DType::s32 : DType::f32;
   if (dtype == DType::f32) b.scale_array("scale_bits", 1.0f / magnitude, scales);
   if (is_quantized(dtype)) requantization(b, dtype, magnitude, scales);
   if (b.chance(30)) {
     b.set("accumulator_bits", b.between(16, 32));
-    b.set("overflow", b.between(0, 1));
+    b.set("overflow", saturates_pairs ? 0 : b.between(0, 1));
   }
   return dtype;
 }
@@ -88,7 +95,8 @@ void convolution(ProgramBuilder& b, bool depthwise) {
   const bool symmetric = b.chance(40) && w_dtype == DType::s8;
   b.int32_array("w_zero_point", symmetric ? 0 : dtype_min(w_dtype), symmetric ? 0 : dtype_max(w_dtype), {o});
   if (b.chance(70)) b.int32_array("bias", INT32_MIN, INT32_MAX, {o});
-  b.output(output_stage(b, 3000.0f, o), {n, e.oh, e.ow, o});
+  const bool saturates_pairs = !depthwise && saturating_pairs(b, x_dtype, w_dtype);
+  b.output(output_stage(b, 3000.0f, o, saturates_pairs), {n, e.oh, e.ow, o});
 }
 
 void conv2d(ProgramBuilder& b) { convolution(b, false); }
@@ -116,7 +124,8 @@ void matmul(ProgramBuilder& b) {
   b.set("has_b_zero_point_input", b_zero_point_is_input);
   b.int32_array("b_zero_point", dtype_min(b_dtype), dtype_max(b_dtype), {b.chance(50) ? 1 : n});
   if (b.chance(60)) b.int32_array("bias", INT32_MIN, INT32_MAX, {b.chance(50) ? 1 : m, n});
-  b.output(output_stage(b, 3000.0f, b.chance(50) ? 1 : n), y_shape);
+  const bool saturates_pairs = saturating_pairs(b, a_dtype, b_dtype);
+  b.output(output_stage(b, 3000.0f, b.chance(50) ? 1 : n, saturates_pairs), y_shape);
 }
 
 // Inputs a and b of these dtypes that broadcast; returns the shape of y.
@@ -163,6 +172,7 @@ void mul_ratio(ProgramBuilder& b) {
   b.set("a_zero_point", b.zero_point(a_dtype));
   b.set("b_zero_point", b.zero_point(b_dtype));
   b.set_f32("ratio_bits", b.scale(0.01f));
+  b.set("fused", b.between(0, 1));
   b.set_range(y_dtype);
 }
 

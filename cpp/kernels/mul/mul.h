@@ -2,6 +2,7 @@
 // The family mul: the product of two quantized vectors.
 //
 //   v = f32(f32(f32((a - a_zp)(b - b_zp)) * ratio) + f32(y_zp));  y = clamp(half_even(v saturated), qmin, qmax)
+//   fused: v = fma(f32((a - a_zp)(b - b_zp)), ratio, f32(y_zp)), one rounding
 //   v >= 2^31 gives qmin, as in the family add.
 //
 // Layouts  a, b, y vectors; a step of 0 repeats one element. The dtypes may differ.
@@ -29,6 +30,7 @@ struct MulArgs {
   int32_t a_zero_point;
   int32_t b_zero_point;
   float ratio;
+  bool fused;
   QuantizedRange range;
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernel of the family mul, and the table of the family.
+#include <cmath>
+
 #include "kernels/lookup.h"
 #include "kernels/mul/mul.h"
 #include "kernels/with_type.h"
@@ -15,7 +17,8 @@ void run(const MulArgs& args) {
   const float y_zero_point = static_cast<float>(args.range.zero_point);
   for (int64_t i = 0; i < args.count; ++i) {
     const int32_t product = (a[i * args.a_step] - args.a_zero_point) * (b[i * args.b_step] - args.b_zero_point);
-    const float v = static_cast<float>(product) * args.ratio + y_zero_point;
+    const float exact = static_cast<float>(product);
+    const float v = args.fused ? std::fmaf(exact, args.ratio, y_zero_point) : exact * args.ratio + y_zero_point;
     y[i] = static_cast<Y>(quantize_inside(v, args.range));
   }
 }

@@ -34,6 +34,7 @@ class Conv2d final : public LoadedStep {
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
         kernel_(conv2d_kernel(stage_.sum_isa(options.isa))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
+    stage_.expect_pairs_of(reader, shape_.x_dtype, shape_.w_dtype);
     reader.finish();
   }
 
@@ -70,6 +71,7 @@ class Conv2d final : public LoadedStep {
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
                  .saturated_bits = stage_.saturated_bits(),
+                 .saturates_pairs = stage_.saturates_pairs(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, at.row, at.rows, channel, at.columns, output());
   }

@@ -29,6 +29,7 @@ class DepthwiseConv2d final : public LoadedStep {
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
         kernel_(depthwise_conv2d_kernel(stage_.sum_isa(options.isa))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
+    reader.require(!stage_.saturates_pairs(), "saturates_pairs is for sums over several channels");
     reader.finish();
   }
 

@@ -102,6 +102,7 @@ class Matmul final : public LoadedStep {
         kernel_(matmul_kernel(stage_.sum_isa(options.isa))),
         packed_bytes_(round_up_to_64(kernel_.packed_bytes(shape_))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
+    stage_.expect_pairs_of(reader, shape_.a_dtype, shape_.b_dtype);
     reader.finish();
   }
 
@@ -174,6 +175,7 @@ class Matmul final : public LoadedStep {
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
                  .saturated_bits = stage_.saturated_bits(),
+                 .saturates_pairs = stage_.saturates_pairs(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, row, at.rows, at.column, at.columns, output());
   }

@@ -14,6 +14,7 @@ class MulRatio final : public BinaryStep<MulArgs> {
     args_.a_zero_point = reader.zero_point("a_zero_point", args_.a_dtype);
     args_.b_zero_point = reader.zero_point("b_zero_point", args_.b_dtype);
     args_.ratio = reader.positive_f32("ratio_bits");
+    args_.fused = reader.has("fused") && reader.flag("fused");
     args_.range = reader.range(reader.output().dtype);
     reader.finish();
   }

@@ -16,6 +16,7 @@ OutputStage::OutputStage(StepReader& reader, const Buffer& y, std::initializer_l
     accumulator_bits_ = static_cast<int32_t>(reader.integer("accumulator_bits", 16, 32));
     overflow_ = static_cast<Overflow>(reader.integer("overflow", 0, 1));
   }
+  saturates_pairs_ = reader.has("saturates_pairs") && reader.flag("saturates_pairs");
   if (dtype_ == DType::f32) scale_ = reader.positive_f32_array("scale_bits", lengths);
 }
 
@@ -29,6 +30,12 @@ AccumulatorTile OutputStage::tile(int64_t row, int64_t column, int64_t columns, 
   if (kept != nullptr) return {kept + position, channels_};
   if (dtype_ == DType::s32) return {static_cast<int32_t*>(y) + position, channels_};
   return {static_cast<int32_t*>(scratch), columns};
+}
+
+void OutputStage::expect_pairs_of(const StepReader& reader, DType left, DType right) const {
+  if (!saturates_pairs_) return;
+  reader.require(overflow_ == Overflow::wrap, "saturates_pairs is for sums that wrap");
+  reader.require(left == DType::u8 && right == DType::s8, "saturates_pairs is for uint8 times int8");
 }
 
 void OutputStage::narrow(const AccumulatorTile& tile, int64_t rows, int64_t columns) const {

@@ -34,6 +34,15 @@ TOSA_SINGLE = replace(
     rescaling="requantize",
 )
 
+TOSA_INEXACT = replace(
+    TOSA_SINGLE,
+    name="tosa-inexact",
+    reproduces="TOSA 1.0, RESCALE with INEXACT_ROUND as the reference model of tosa-tools 2026.8 chooses to round",
+    oracle="tosa-inexact",
+    scale="multiplier_float32",
+    rounding="half_even",
+)
+
 CMSIS_NN = replace(
     TFLM,
     name="cmsis-nn",
@@ -105,4 +114,16 @@ NNOM = replace(
     source="majianjia/nnom: inc/nnom.h, src/backends/nnom_local.c; the compiled functions made the golden values",
 )
 
-HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, TOSA_DOUBLE, TOSA_SINGLE)
+ORT_X64_AVX2 = replace(
+    ORT,
+    name="ort-x64-avx2",
+    reproduces="ONNX Runtime 1.31 CPU as the profile ort, x86-64 with AVX2 or AVX-512 and without VNNI",
+    oracle="",
+    overflow="pair_saturate",
+    source=(
+        "microsoft/onnxruntime: core/mlas/lib/x86_64/{QgemmU8S8,QgemvU8S8,ConvSym}KernelAvx2.S, and "
+        "the files of ort; its released binary on an emulated Haswell made the golden values"
+    ),
+)
+
+HARDWARE = (CMSIS_NN, CMSIS_NN_SINGLE, GEMMINI, NNOM, NVDLA, ORT_X64_AVX2, TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE)

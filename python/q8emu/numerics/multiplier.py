@@ -12,11 +12,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
 from q8emu.numerics.rounding import ROUNDINGS, half_up
-from q8emu.numerics.spec import clamp, wrap32
+from q8emu.numerics.spec import clamp, f32_bits, wrap32
+from q8emu.numerics.spec import requantize as requantize_float32
 
 MAX_SHIFT, MIN_SHIFT = 62, 1
 
@@ -161,10 +163,18 @@ def _power_of_two(real: float, form: Form) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Rescaling:
-    """Integers times real factors: how a factor becomes integers, and what is done with them."""
+    """Integers times real factors: how a factor becomes integers, and what is done with them.
+
+    Attributes:
+        rule: what is done with the product.
+        form: how the factor becomes a multiplier and a shift.
+        in_float32: both become one binary32 scale, f32(multiplier) * 2^-shift, and the rule is half_even of
+            f32(f32(acc) * scale).
+    """
 
     rule: Rule
     form: Form = TFLITE_FORM
+    in_float32: bool = False
 
     def by(self, factor: float) -> Callable[[int], int]:
         """The function that multiplies an integer by the factor.
@@ -172,8 +182,29 @@ class Rescaling:
         Raises:
             ValueError: the form cannot hold the factor; says why.
         """
-        pair = quantize_multiplier(factor, self.form)
-        return lambda value: self.rule(value, *pair)
+        return partial(self.apply, *quantize_multiplier(factor, self.form))
+
+    def apply(self, multiplier: int, shift: int, value: int) -> int:
+        """An int32 value times multiplier * 2^-shift.
+
+        Example:
+            >>> [Rescaling(Rule("half_even"), in_float32=f).apply(2**30 + 1, 31, 1) for f in (False, True)]
+            [1, 0]
+        """
+        if not self.in_float32:
+            return self.rule(value, multiplier, shift)
+        wide = (-(2**31), 2**31 - 1)
+        return requantize_float32(value, float32_bits(multiplier, shift), 0, wide, wide)
+
+
+def float32_bits(multiplier: int, shift: int) -> int:
+    """The bits of f32(multiplier) * 2^-shift; 2^-62 for a multiplier of 0, which gives 0 for every int32.
+
+    Example:
+        >>> hex(float32_bits(2**30 + 1, 30))
+        '0x3f800000'
+    """
+    return f32_bits(np.ldexp(np.float32(multiplier), -shift) if multiplier else np.float32(2.0**-62))
 
 
 def doubling_high_mul(a: int, b: int) -> int:

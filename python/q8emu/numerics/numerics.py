@@ -51,7 +51,8 @@ class Numerics:
         scale: form of the requantization scale, per channel; "float32": f32(f32(x_scale * w_scale) / y_scale);
             "float32_reciprocal": f32(f32(x_scale * w_scale) * f32(1 / y_scale));
             "float64": the binary64 quotient x_scale * w_scale / y_scale, half_away(f64(acc * scale)); "multiplier":
-            that quotient as an integer and a shift; "power_of_two": that quotient as a shift alone.
+            that quotient as an integer and a shift; "multiplier_float32": these two as one float32 scale;
+            "power_of_two": that quotient as a shift alone.
         multiplier_bits: width of the signed multiplier in bits; n: it lies in [2^(n - 2), 2^(n - 1)).
         fraction_bits: 0: the shift follows the factor; n: every factor is an integer over 2^n, not normalized.
         mantissa: how a factor is rounded to the bits of its multiplier.
@@ -79,7 +80,8 @@ class Numerics:
         accumulator_bits: width in bits of the sum of products.
         overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
             product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
-            could get there, by proof from its weights.
+            could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
+            not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
             "left_shift": both operands rescaled to twice the larger scale with 20 fraction bits, summed, requantized;
@@ -94,6 +96,7 @@ class Numerics:
             "common_shift_22": both ratios to y_scale as integers over one power of two, the larger with 22 bits,
             half_away of their sum.
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
+            "ratio_fused": that in one fused multiply-add;
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
             "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "none": refused;
             "float_reciprocal": integer product times f32(f32(a_scale * b_scale) * f32(1 / y_scale)); "float":
@@ -144,7 +147,7 @@ class Numerics:
     name: str
     reproduces: str
     oracle: str
-    scale: Literal["float32", "float32_reciprocal", "float64", "multiplier", "power_of_two"]
+    scale: Literal["float32", "float32_reciprocal", "float64", "multiplier", "multiplier_float32", "power_of_two"]
     multiplier_bits: Annotated[int, Within(8, 32)]
     fraction_bits: Annotated[int, Within(0, 62)]
     mantissa: Literal["half_away", "half_even", "floor"]
@@ -161,7 +164,7 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap", "saturate", "refuse"]
+    overflow: Literal["wrap", "saturate", "refuse", "pair_saturate"]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal[
         "fma",
@@ -175,7 +178,16 @@ class Numerics:
         "float_reciprocal",
         "common_shift_22",
     ]
-    multiply: Literal["ratio", "requantize", "requantize_float64", "float32", "float_reciprocal", "float", "none"]
+    multiply: Literal[
+        "ratio",
+        "ratio_fused",
+        "requantize",
+        "requantize_float64",
+        "float32",
+        "float_reciprocal",
+        "float",
+        "none",
+    ]
     average_pool: Literal[
         "dequantized_sum",
         "raw_half_away",
@@ -210,7 +222,8 @@ class Numerics:
         """How accumulators of products are requantized by integers."""
         rule = Rule(self.rounding, self.first_shift, self.first_rounding, self.beyond)
         bits = 0 if self.scale == "power_of_two" else self.multiplier_bits
-        return Rescaling(rule, Form(bits, self.fraction_bits, self.mantissa, self.carry, self.snap))
+        form = Form(bits, self.fraction_bits, self.mantissa, self.carry, self.snap)
+        return Rescaling(rule, form, self.scale == "multiplier_float32")
 
     @property
     def rescale(self) -> Rescaling:

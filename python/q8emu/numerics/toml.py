@@ -76,8 +76,10 @@ def read_profile(path: Path, bases: Mapping[str, Numerics], operators: Collectio
 def contradictions(numerics: Numerics) -> Iterator[str]:
     """Decisions that exclude each other, one sentence each."""
     stages = f"found rounding {numerics.rounding} and first_shift {numerics.first_shift}"
-    if numerics.scale in FLOAT32 and (numerics.rounding != "half_even" or numerics.first_shift):
-        yield f"scale float32 goes with rounding half_even and first_shift 0, {stages}"
+    if numerics.scale in (*FLOAT32, "multiplier_float32") and (
+        numerics.rounding != "half_even" or numerics.first_shift
+    ):
+        yield f"scale {numerics.scale} goes with rounding half_even and first_shift 0, {stages}"
     if numerics.scale == "float64" and (numerics.rounding != "half_away" or numerics.first_shift):
         yield f"scale float64 goes with rounding half_away and first_shift 0, {stages}"
     if numerics.scale == "power_of_two" and (numerics.first_shift or numerics.fraction_bits):
@@ -103,7 +105,7 @@ FLOAT32 = ("float32", "float32_reciprocal")
 FLOAT_RULES = {
     "add": ("fma", "float", "common_shift", "per_branch", "float_reciprocal", "common_shift_22"),
     "mean": ("float_sum", "affine", "pool_only"),
-    "multiply": ("ratio", "float", "float32", "float_reciprocal", "none"),
+    "multiply": ("ratio", "ratio_fused", "float", "float32", "float_reciprocal", "none"),
     "requantize": ("float", "eight_bits", "float_by_8"),
     "unary": ("float", "half_even", "none"),
 }

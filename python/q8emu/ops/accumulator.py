@@ -13,10 +13,24 @@ from q8emu.numerics import spec
 
 def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
     """What a product step is told: nothing where its sums are int32 that wrap, or cannot leave their width."""
+    if low.numerics.overflow == "pair_saturate":
+        return {"saturates_pairs": 1} if _adds_pairs(low) else {}
     bits, overflow = low.numerics.accumulator_bits, low.numerics.overflow
     if overflow == "refuse" or (bits, overflow) == (32, "wrap"):
         return {}
     return {"accumulator_bits": bits, "overflow": int(overflow == "saturate")}
+
+
+def _adds_pairs(low: Lowering) -> bool:
+    """Is it a product of uint8 by int8 that ONNX Runtime computes pair by pair?
+
+    Depthwise convolutions whose weights share one zero point have exact kernels of their own.
+    """
+    x, w = (low.graph.tensors[name] for name in low.node.inputs[:2])
+    params = low.node.in_quant[1] if len(low.node.in_quant) > 1 else None
+    shares = params is None or len(set(params.zero_point)) == 1
+    is_depthwise = "group" in low.node.attrs and w.shape[:2] == (low.node.attrs["group"], 1) and shares
+    return (x.dtype, w.dtype) == ("uint8", "int8") and not is_depthwise
 
 
 def refuse_unproven(node: Node, low: Lowering) -> None:

@@ -86,6 +86,7 @@ def emit(
     weights = np.ascontiguousarray(np.moveaxis(w.reshape(*w.shape[:2], *node.attrs["kernel"]), 1, -1))  # OHWI
     params = params | {k: node.attrs[k] for k in ("strides", "dilations", "pads")}
     depthwise = weights.shape[-1] == 1 and node.attrs["group"] == channels and channels > 1
+    depthwise = depthwise and not stage[0].get("saturates_pairs")
     if not depthwise:
         params["group"] = node.attrs["group"]
     out_params, out_arrays = stage

@@ -47,7 +47,7 @@ def lower(node: Node, low: Lowering) -> None:
         "b_zero_point": b.zero_point[0],
         "y_zero_point": y.zero_point[0],
         "ratio_bits": spec.f32_bits(factor),
-    }
+    } | ({"fused": 1} if low.numerics.multiply == "ratio_fused" else {})
     low.binary(node, "mul_ratio", (0, 1), params | clamp_params(node.attrs["clamp"]))
     return None
 

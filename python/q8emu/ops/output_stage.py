@@ -9,7 +9,7 @@ import numpy as np
 
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
-from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, Rule, f64_bits
+from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, Rule, f64_bits, float32_bits
 from q8emu.numerics.rounding import ROUNDINGS
 from q8emu.ops.accumulator import accumulator_params
 from q8emu.ops.base import clamp_params, ratio, scale_bits
@@ -37,7 +37,8 @@ def output_stage(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.nda
     y = node.out_quant[0]
     if y is None:
         return accumulator_params(low), {"scale_bits": scale_bits(product)}
-    params: Params = accumulator_params(low) | {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
+    params: Params = accumulator_params(low)
+    params |= {"y_zero_point": y.zero_point[0], **clamp_params(node.attrs["clamp"])}
     numerics = low.numerics
     if numerics.scale in ("float32", "float32_reciprocal"):
         reciprocal = ratio(1.0, over=y.scale[0])
@@ -80,6 +81,8 @@ def _float32(
 def by_multiplier(node: Node, rescaling: Rescaling, factors: np.ndarray) -> Stage:
     """The rule and the multiplier and shift of each factor."""
     pairs = [quantize_multiplier(node, rescaling, float(factor)) for factor in factors]
+    if rescaling.in_float32:
+        return {}, {"scale_bits": np.array([float32_bits(*pair) for pair in pairs], np.uint32)}
     return rule_of(rescaling.rule, pairs), multiplier_arrays(pairs)
 
 

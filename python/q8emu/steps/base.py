@@ -50,6 +50,16 @@ def saturate_bits(values: np.ndarray, bits: int) -> np.ndarray:
     return limited
 
 
+def excess_of_pairs(step: Step, products: np.ndarray) -> np.ndarray:
+    """What sums over the last axis gain when each two neighbouring products saturate to int16; 0 where they do not."""
+    if not step.params.get("saturates_pairs"):
+        return np.zeros(products.shape[:-1], np.int64)
+    even = products[..., : products.shape[-1] // 2 * 2]
+    pairs = even.reshape(*even.shape[:-1], -1, 2).sum(-1)
+    gained: np.ndarray = (np.clip(pairs, -(2**15), 2**15 - 1) - pairs).sum(-1)
+    return gained
+
+
 def wrap_accumulators(step: Step, values: np.ndarray) -> np.ndarray:
     """int64 to int32 modulo 2^accumulator_bits: a sum may be narrowed at its end."""
     bits = integer(step, "accumulator_bits") if "accumulator_bits" in step.params else 32

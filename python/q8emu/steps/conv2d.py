@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, integer, output_stage, saturate_bits, saturated_bits, taps, wrap_accumulators
+from q8emu.steps.base import (
+    Arrays,
+    excess_of_pairs,
+    integer,
+    output_stage,
+    saturate_bits,
+    saturated_bits,
+    taps,
+    wrap_accumulators,
+)
 
 
 def accumulate(step: Step, inputs: Sequence[np.ndarray], out: Buffer) -> np.ndarray:
@@ -34,7 +43,18 @@ def accumulate(step: Step, inputs: Sequence[np.ndarray], out: Buffer) -> np.ndar
         for c in range(per_group):
             products = split[..., c][..., None] * weights[..., c]
             acc = saturate_bits(acc + products.reshape(out.shape), bits)
+    if step.params.get("saturates_pairs"):
+        raw = [np.where(mask[None, :, :, None], picked.astype(np.int64), zero_point) for picked, mask in positions]
+        acc = acc + _excess(step, np.stack(raw, axis=3), inputs[1].astype(np.int64), group).reshape(out.shape)
     return wrap_accumulators(step, acc)
+
+
+def _excess(step: Step, raw: np.ndarray, w: np.ndarray, group: int) -> np.ndarray:
+    """What each sum gains from pairs that saturate: raw x[N, OH, OW, taps, C], padding holds the zero point."""
+    n, height, width, taps_, channels = raw.shape
+    split = raw.reshape(n, height, width, taps_, group, channels // group)
+    rows = np.moveaxis(split, 4, 3).reshape(n, height, width, group, 1, -1)
+    return excess_of_pairs(step, rows * w.reshape(group, len(w) // group, -1))
 
 
 def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:

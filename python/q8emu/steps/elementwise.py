@@ -24,11 +24,16 @@ def add_fma(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) ->
 
 
 def mul_ratio(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """v = f32(f32(f32((a - az)(b - bz)) * R) + f32(yz)); y = saturate(rne(v))."""
+    """v = f32(f32(f32((a - az)(b - bz)) * R) + f32(yz)), or with one rounding; y = saturate(rne(v))."""
     a = inputs[0].astype(np.int32) - integer(step, "a_zero_point")
     b = inputs[1].astype(np.int32) - integer(step, "b_zero_point")
+    point = np.float32(integer(step, "y_zero_point"))
+    if step.params.get("fused"):
+        products, inverse = np.unique(a * b, return_inverse=True)
+        values = [numerics.fma(product, real(step, "ratio_bits"), point) for product in products.tolist()]
+        return [round_inside(step, np.array(values, np.float32)[inverse].reshape(np.shape(a * b)), outs[0])]
     with np.errstate(over="ignore"):
-        v = (a * b).astype(np.float32) * real(step, "ratio_bits") + np.float32(integer(step, "y_zero_point"))
+        v = (a * b).astype(np.float32) * real(step, "ratio_bits") + point
     return [round_inside(step, v, outs[0])]
 
 

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, integer, output_stage, saturate_bits, saturated_bits, wrap_accumulators
+from q8emu.steps.base import (
+    Arrays,
+    excess_of_pairs,
+    integer,
+    output_stage,
+    saturate_bits,
+    saturated_bits,
+    wrap_accumulators,
+)
 
 
 def accumulate(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -22,7 +30,11 @@ def accumulate(step: Step, inputs: Sequence[np.ndarray]) -> np.ndarray:
     left, right = a.astype(np.int64) - a_zero_point, b.astype(np.int64) - b_zero_point
     bias, bits = step.arrays.get("bias", np.zeros((1, 1), np.int32)).astype(np.int64), saturated_bits(step)
     if not bits:
-        return wrap_accumulators(step, np.matmul(left, right) + bias)
+        acc = np.matmul(left, right) + bias
+        if step.params.get("saturates_pairs"):
+            columns = np.swapaxes(b.astype(np.int64), -1, -2)
+            acc = acc + excess_of_pairs(step, a.astype(np.int64)[..., :, None, :] * columns[..., None, :, :])
+        return wrap_accumulators(step, acc)
     acc = saturate_bits(bias, bits)
     for k in range(left.shape[-1]):
         acc = saturate_bits(acc + left[..., :, k, None] * right[..., None, k, :], bits)
