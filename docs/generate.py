@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -56,15 +57,14 @@ def operators() -> str:
 
 
 def profiles() -> str:
-    """Every decision of every numerics profile."""
-    from q8emu.numerics import PROFILES, Numerics
+    """What every numerics profile reproduces, and the oracle that it is held to."""
+    from q8emu.numerics import PROFILES
 
-    described = dict(re.findall(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", str(Numerics.__doc__), re.MULTILINE))
     rows = [
-        (f"`{f.name}`", *(f"{getattr(p, f.name)}" for p in PROFILES.values()), " ".join(described[f.name].split()))
-        for f in dataclasses.fields(Numerics)
+        (f"`{p.name}`", f"`{p.oracle}`" if p.oracle else "none: `spec`", p.reproduces, p.source)
+        for p in PROFILES.values()
     ]
-    return table(("decision", *(f"profile `{name}`" for name in PROFILES), "what it says"), rows)
+    return table(("profile", "oracle", "reproduces", "source"), rows)
 
 
 def numerics() -> str:
@@ -84,6 +84,28 @@ def oracles() -> str:
     from q8emu.backends import BACKENDS
 
     return table(("oracle", "what it is"), [(f"`{name}`", oracle.describe) for name, oracle in BACKENDS.items()])
+
+
+def conformance() -> str:
+    """The measured rows of docs/conformance.json, and how each profile was measured."""
+    measured = json.loads((ROOT / "docs" / "conformance.json").read_text(encoding="utf-8"))
+    head = ("profile", "oracle", "operator", "compared", "values", "differing", "not promised", "of these", "refused")
+    numbers = ("values", "differing", "excused", "excused_differing", "refused")
+    rows = [
+        (
+            f"`{m['profile']}`",
+            f"`{m['oracle']}`",
+            m["operator"],
+            f"{m['units']:,} {m['unit']}",
+            *(f"{m[number]:,}" if m[number] or number == "differing" else "" for number in numbers),
+        )
+        for m in measured
+    ]
+    runs = dict.fromkeys(
+        (f"`{m['profile']}`", m["version"], m["cpu"], m["date"], f"`{m['command']}`") for m in measured
+    )
+    how = table(("profile", "oracle's version", "processor", "date", "command"), runs)
+    return f"{table(head, rows)}\n{how}"
 
 
 def kernels() -> str:
@@ -134,6 +156,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "conformance": conformance,
     "kernels": kernels,
     "numerics": numerics,
     "operators": operators,
