@@ -8,7 +8,6 @@ python docs/generate.py --write     rewrites them
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import sys
