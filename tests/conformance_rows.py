@@ -30,6 +30,7 @@ NEEDS = {
     "litert-xnnpack": LITERT,
     "tflm": ("tflite_micro", "pip install '.[tflm]'"),
     "tosa-double": TOSA,
+    "tosa-inexact": TOSA,
     "tosa-single": TOSA,
 }
 NOT_TOSA = {"LEAKY_RELU", "LOGISTIC", "STRIDED_SLICE", "TANH"}  # the profile has no rule, or the oracle no form
@@ -124,5 +125,6 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tflm", "tflm"),
     *tflite_rows("xnnpack", "litert-xnnpack", alone={"DEPTHWISE_CONV_2D"}),  # see docs/conformance.md
     *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
+    *tflite_rows("tosa-inexact", "tosa-inexact", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
 )

@@ -16,6 +16,7 @@ import argparse
 import datetime
 import importlib
 import json
+import shlex
 import sys
 import zlib
 from collections.abc import Mapping, Sequence
@@ -109,7 +110,7 @@ def main() -> int:
     options = parser.parse_args()
     given = {"cases": options.cases, "requantizations": options.requantizations}
     wanted = (FULL if options.full else SHORT) | {k: v for k, v in given.items() if v is not None}
-    command = f"python tests/conformance_table.py {' '.join(a for a in sys.argv[1:] if a != '--write')}".strip()
+    command = shlex.join(["python", "tests/conformance_table.py", *(a for a in sys.argv[1:] if a != "--write")])
     chosen = [
         row
         for row in ROWS
