@@ -39,7 +39,11 @@ NAMES = [name for name, record in PROFILES.items() if isinstance(BACKENDS.get(re
 # Operators that MLIR lowers to tables of its own: lowering refuses them by name.
 REFUSED = {"HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "TANH"}
 # Operators that only move values, and that the oracle has no form for.
-MOVED = {"PADV2": "other padding", "RESIZE_NEAREST_NEIGHBOR": "no form for Resize", "STRIDED_SLICE": "no form for Slice"}
+MOVED = {
+    "PADV2": "other padding",
+    "RESIZE_NEAREST_NEIGHBOR": "no form for Resize",
+    "STRIDED_SLICE": "no form for Slice",
+}
 
 Import = Callable[..., ModuleType]
 
