@@ -80,6 +80,13 @@ def mutate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def conformance(session: nox.Session) -> None:
+    """The conformance table in full: 10^7 requantizations, 10^5 random operators per row. Takes hours."""
+    session.install(".[test,litert]")
+    session.run("python", "tests/conformance_table.py", "--full", *session.posargs)
+
+
+@nox.session(default=False)
 def conformance_resnet8(session: nox.Session) -> None:
     """The eight ResNet8 models on CIFAR-10, 10,000 images against `ort`, 1,000 against all. Needs Q8EMU_DATA."""
     data = os.environ.get("Q8EMU_DATA") or session.error("needs Q8EMU_DATA=DIR, a folder with cifar10/")

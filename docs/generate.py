@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -86,6 +87,28 @@ def oracles() -> str:
     return table(("oracle", "what it is"), [(f"`{name}`", oracle.describe) for name, oracle in BACKENDS.items()])
 
 
+def conformance() -> str:
+    """The measured rows of docs/conformance.json, and how each profile was measured."""
+    measured = json.loads((ROOT / "docs" / "conformance.json").read_text(encoding="utf-8"))
+    head = ("profile", "oracle", "operator", "compared", "values", "differing", "not promised", "of these", "refused")
+    numbers = ("values", "differing", "excused", "excused_differing", "refused")
+    rows = [
+        (
+            f"`{m['profile']}`",
+            f"`{m['oracle']}`",
+            m["operator"],
+            f"{m['units']:,} {m['unit']}",
+            *(f"{m[number]:,}" if m[number] or number == "differing" else "" for number in numbers),
+        )
+        for m in measured
+    ]
+    runs = dict.fromkeys(
+        (f"`{m['profile']}`", m["version"], m["cpu"], m["date"], f"`{m['command']}`") for m in measured
+    )
+    how = table(("profile", "oracle's version", "processor", "date", "command"), runs)
+    return f"{table(head, rows)}\n{how}"
+
+
 def kernels() -> str:
     """Every kernel family and the ISAs it has kernels for."""
     rows = []
@@ -134,6 +157,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
+    "conformance": conformance,
     "kernels": kernels,
     "numerics": numerics,
     "operators": operators,

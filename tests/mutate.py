@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Damage model files and see how `q8emu verify` ends, each file in a child process with limits.
+"""Damage model files and see how `q8emu verify` (TFLite: `q8emu run`) ends, each in a child process with limits.
 
     python tests/mutate.py --count 200 --seed 1
 
@@ -28,12 +28,14 @@ from pathlib import Path
 from typing import IO
 
 import strategies_mutations as mutations
+import strategies_tflite_mutations as tflite_mutations
 
 MEMORY_LIMIT = 2**30
 CPU_SECONDS = 20
 WALL_SECONDS = 90
 ADDRESS_SPACE = 8 * 2**30  # keeps the machine alive; what counts is the resident peak
 EXPECTED = (0, 1, 2)
+TFLITE_EVERY = 3  # one file in three is TFLite
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,14 @@ def verify(path: Path) -> int:
     return exit_code(["verify", str(path), "--against", "ort", "--threads", "1"])
 
 
+def emulate(path: Path) -> int:
+    """A TFLite file: read, lower, run. LiteRT itself does not survive every damaged file."""
+    from q8emu.cli import exit_code
+
+    output = str(path.with_suffix(".npz"))
+    return exit_code(["run", str(path), "--numerics", "tflite-ref", "--random", "1", "--threads", "1", "-o", output])
+
+
 def preload() -> None:
     """Import once what every child needs."""
     import onnxruntime  # noqa: F401
@@ -141,16 +151,22 @@ def run(count: int, seed: int, keep: Path) -> int:
     """Try `count` damaged files; returns how many ended badly."""
     preload()
     bases = mutations.bases(seed)
+    tflite_bases = tflite_mutations.bases(seed)
     codes: Counter[str] = Counter()
     bad, peak, differing = 0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         for index in range(count):
             generator = random.Random(f"{seed}/{index}")
-            name, data = generator.choice(bases)
-            damaged, how = mutations.mutate(data, generator)
-            path = Path(folder) / "model.onnx"
+            is_tflite = index % TFLITE_EVERY == 0
+            if is_tflite:
+                name, file = generator.choice(tflite_bases)
+                damaged, how = tflite_mutations.mutate(file, generator)
+            else:
+                name, data = generator.choice(bases)
+                damaged, how = mutations.mutate(data, generator)
+            path = Path(folder) / f"model.{'tflite' if is_tflite else 'onnx'}"
             path.write_bytes(damaged)
-            outcome = in_child(partial(verify, path))
+            outcome = in_child(partial(emulate if is_tflite else verify, path))
             codes[str(outcome.code)] += 1
             peak = max(peak, outcome.peak)
             problem = outcome.problem()
@@ -158,7 +174,7 @@ def run(count: int, seed: int, keep: Path) -> int:
                 differing.append(index)
             if problem or outcome.code == 1:
                 keep.mkdir(parents=True, exist_ok=True)
-                (keep / f"{seed}-{index}.onnx").write_bytes(damaged)
+                (keep / f"{seed}-{index}{path.suffix}").write_bytes(damaged)
             if problem:
                 bad += 1
                 told = asdict(outcome) | {"message": outcome.message[-1500:], "report": outcome.report[-500:]}

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from strategies_builder import Case, ModelBuilder, Tensor
+from strategies_builder import SPELLINGS, Case, ModelBuilder, Tensor
 from strategies_functions import binary, pool, reduce_mean, softmax, unary
 from strategies_movement import concat, movement, requantize
 from strategies_numbers import Chooser, HypothesisChooser, RandomChooser
@@ -80,9 +80,16 @@ def grow(b: ModelBuilder, name: str, pool_: list[Tensor], x: Tensor) -> list[Ten
     return made
 
 
-def build(c: Chooser, *, operators: Sequence[str] = BAG, most: int = 6, opsets: Sequence[int] = OPSETS) -> Case:
+def build(
+    c: Chooser,
+    *,
+    operators: Sequence[str] = BAG,
+    most: int = 6,
+    opsets: Sequence[int] = OPSETS,
+    spellings: Sequence[str] = SPELLINGS,
+) -> Case:
     """A model of one to `most` operators."""
-    b = ModelBuilder(c, c.pick(*opsets))
+    b = ModelBuilder(c, c.pick(*opsets), spellings)
     count = c.integer(2, most) if most > 1 and c.chance(45) else 1
     first = c.pick(*operators)
     tensors = [b.input(shape_for(c, OPERATORS[first][0]))]
@@ -127,6 +134,13 @@ def models(draw: Any, operators: Sequence[str] = BAG, most: int = 6) -> Case:
     return build(HypothesisChooser(draw), operators=operators, most=most)
 
 
-def model(seed: int, *, operators: Sequence[str] = BAG, most: int = 6, opsets: Sequence[int] = OPSETS) -> Case:
+def model(
+    seed: int,
+    *,
+    operators: Sequence[str] = BAG,
+    most: int = 6,
+    opsets: Sequence[int] = OPSETS,
+    spellings: Sequence[str] = SPELLINGS,
+) -> Case:
     """The same from a seed, without hypothesis."""
-    return build(RandomChooser(seed), operators=operators, most=most, opsets=opsets)
+    return build(RandomChooser(seed), operators=operators, most=most, opsets=opsets, spellings=spellings)

@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from strategies_numbers import STYLES, Chooser, limits, output_params, scale, values, zero_point
 
 MICROSOFT = "com.microsoft"
+SPELLINGS = ("qdq", "qoperator")
 Attributes = Mapping[str, Any]
 
 
@@ -64,7 +65,7 @@ class Case:
 class ModelBuilder:
     """Collects nodes, constants, inputs and outputs."""
 
-    def __init__(self, chooser: Chooser, opset: int, spellings: Sequence[str] = ("qdq", "qoperator")) -> None:
+    def __init__(self, chooser: Chooser, opset: int, spellings: Sequence[str] = SPELLINGS) -> None:
         self.c, self.opset, self.spellings = chooser, opset, tuple(spellings)
         self.style = chooser.pick(*STYLES)
         self.has_vectors = chooser.chance(6)  # scales of shape [1]; ONNX Runtime's fused operators refuse some of them

@@ -44,6 +44,7 @@ def average_pool(seed: int) -> Single:
     more: Dict = {
         "kernel": tuple(kernel),
         "count_include_pad": int(m.c.chance(50)),
+        **({"form": m.c.integer(0, 2)} if m.c.chance(60) else {}),
         "x_zero_point": m.point(dtype),
         "y_zero_point": m.point(dtype),
         "x_scale_bits": bit(m.rng.uniform(0.01, 2)),
@@ -91,7 +92,7 @@ def float_mean(seed: int) -> Single:
     x_dtype, dtype = m.dtype(), m.dtype()
     size = float(m.rng.uniform(0.001, 2))
     params = {
-        "order": m.c.integer(0, 2),
+        "order": m.c.integer(0, 3),
         "x_zero_point": m.point(x_dtype),
         "y_zero_point": m.point(dtype),
         "x_scale_bits": bit(size),

@@ -48,7 +48,7 @@ def bases(seed: int) -> list[tuple[str, bytes]]:
 def mutate(data: bytes, r: random.Random) -> tuple[bytes, str]:
     """One damage, or several; how it was done in words."""
     if r.random() < 0.35:
-        return _bytes(data, r)
+        return damaged_bytes(data, r)
     model = ModelProto.FromString(data)
     told = []
     for _ in range(r.choice((1, 1, 1, 2, 3))):
@@ -60,7 +60,8 @@ def mutate(data: bytes, r: random.Random) -> tuple[bytes, str]:
     return model.SerializeToString(), "; ".join(told)
 
 
-def _bytes(data: bytes, r: random.Random) -> tuple[bytes, str]:
+def damaged_bytes(data: bytes, r: random.Random) -> tuple[bytes, str]:
+    """Bits flipped; bytes inserted, removed, repeated or zeroed; cut off; or all random."""
     kind = r.choice(("flip", "flip", "flip", "truncate", "insert", "remove", "repeat", "zero", "random"))
     at = r.randrange(len(data))
     size = r.choice((1, 1, 2, 4, 16, 200))

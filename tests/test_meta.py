@@ -39,7 +39,7 @@ FLOORS = (
     {"emulator", "report_text"},
     {"convert", "fingerprint", "inspect"},
     {"verify"},
-    {"api"},
+    {"api", "diff"},
     {"cli"},
     {"__main__"},
 )
@@ -109,9 +109,11 @@ def test_public_names() -> None:
     for name in q8emu.__all__:
         assert getattr(q8emu, name) is not None
     import_module("q8emu.verify")
+    import_module("q8emu.diff")
     assert callable(q8emu.verify)
     assert callable(q8emu.run)
     assert callable(q8emu.inspect)
+    assert callable(q8emu.diff)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from golden.resnet8.quantize import RECIPES, read_weights
 from golden.spelling import Model, Operand, Quant, codes
 
 from q8emu.canonical import canonicalize
+from q8emu.emulator import Emulator, Options
 from q8emu.graph import Graph
 from q8emu.lower import lower
 from q8emu.models import default_inputs, default_model
@@ -285,3 +286,13 @@ def test_another_parameter_is_another_graph() -> None:
     """A negative control: one scale differs."""
     other = Twins("int8", False, sum_scale=0.190001)
     assert canonical(Twins("int8", False).qdq()).structure() != canonical(other.qoperator()).structure()
+
+
+def test_a_substituted_last_tensor_is_recorded_as_computed() -> None:
+    """What replaces a tensor is for its readers; the trace has what the node itself computed, the last node too."""
+    emulator = Emulator(default_model(), Options())
+    (batch,) = emulator.batches(default_inputs())
+    plain = batch.run()
+    for name, array in plain.tensors.items():
+        found = batch.run({name: array ^ np.int8(1)})
+        assert np.array_equal(found.tensors[name], array), name

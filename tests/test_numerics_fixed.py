@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
+import platform
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -12,7 +14,7 @@ import pytest
 
 from conftest import ISAS
 from q8emu import _core
-from q8emu.numerics import fixed_point, multiplier, spec
+from q8emu.numerics import fixed_point, libm, multiplier, spec
 from q8emu.numerics.rounding import ROUNDINGS
 
 EXTREMES = (-(2**31), -(2**31) + 1, -(2**30), -1, 0, 1, 2**30 - 1, 2**30, 2**31 - 1)
@@ -206,3 +208,19 @@ def test_exponential_is_close_and_monotonic() -> None:
 def test_reciprocal_is_close() -> None:
     for a in (*range(0, 2**31, 2**31 // 999), 2**31 - 1):
         assert abs(fixed_point.one_over_one_plus(a) - 2**62 / (2**31 + a)) < 2**4
+
+
+def test_tanh_is_that_of_the_c_library(rng: np.random.Generator) -> None:
+    """Small, ordinary and saturated arguments of both signs; the system's own function where it is the old one."""
+    x = np.exp2(rng.uniform((-140, -12, -3, 1), (-12, -3, 1, 10), (5000, 4))).astype(np.float32)
+    x = np.concatenate([[0, np.inf, -0.94669074], (x * rng.choice([-1, 1], x.shape)).ravel()]).astype(np.float32)
+    found = libm.tanh(x)
+    assert found[:3].tolist() == [0.0, 1.0, -94.5 / 128]
+    assert np.abs(found - np.tanh(x.astype(np.float64))).max() < 2.0**-23
+    name, version = platform.libc_ver()
+    if name != "glibc" or tuple(map(int, version.split("."))) > (2, 40):
+        pytest.skip(f"needs glibc up to 2.40, whose tanhf this is; found {name} {version}")
+    function = ctypes.CDLL("libm.so.6").tanhf
+    function.restype, function.argtypes = ctypes.c_float, [ctypes.c_float]
+    expected = np.array([function(float(v)) for v in x], np.float32)
+    assert np.array_equal(found.view(np.uint32), expected.view(np.uint32))

@@ -31,8 +31,14 @@ _FLOAT_SUMS = frozenset(
     "AveragePool Conv ConvTranspose Gemm GlobalAveragePool LayerNormalization LogSoftmax LpNormalization MatMul "
     "ReduceMean ReduceSum Softmax".split()
 )
-# Sums and products of two have a float form of their own; the emulator's other form differs from it in ties.
-_BINARY_KINDS: Mapping[str, str] = {"Add": "add_fma", "Mul": "mul_ratio"}
+# Steps that are the float operator, its order of additions included; the other steps of these operators are not.
+_REPRODUCED: Mapping[str, frozenset[str]] = {
+    "Add": frozenset({"float_binary", "lut"}),
+    "AveragePool": frozenset({"average_pool as float", "float_mean"}),
+    "GlobalAveragePool": frozenset({"float_mean"}),
+    "Mul": frozenset({"float_binary", "lut"}),
+    "ReduceMean": frozenset({"float_mean"}),
+}
 _BOUNDARY = frozenset({"Host", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"})
 
 
@@ -50,7 +56,7 @@ class Comparison:
         computed = [name for name in program.quantized() if name not in program.inputs]
         kinds: dict[str, set[str]] = {}
         for step in program.steps:
-            kinds.setdefault(step.node, set()).add(step.kind)
+            kinds.setdefault(step.node, set()).add(f"{step.kind} as float" if step.params.get("form") else step.kind)
         self._kinds = kinds
         shown = [name for name in (computed if names is None else names) if name not in self._hidden]
         self._tensors = {name: _Tally(program.ports[name]) for name in shown}
@@ -132,8 +138,8 @@ class Comparison:
 
     def _sums_in_float(self, port: Port, operator: str | None) -> bool:
         """Did the oracle compute it in a float form that the emulator's step does not reproduce?"""
-        if operator is not None and operator in _BINARY_KINDS:
-            return _BINARY_KINDS[operator] in self._kinds.get(port.node, ())
+        if operator is not None and operator in _REPRODUCED:
+            return not _REPRODUCED[operator] & self._kinds.get(port.node, set())
         return operator in _FLOAT_SUMS
 
     def _judge(self, rows: tuple[TensorResult, ...]) -> tuple[str, str]:

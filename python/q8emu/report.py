@@ -106,11 +106,12 @@ class Report:
             "operator": row.operator,
             "dtype": row.dtype,
             "shape": [n if n == "N" else int(n) for n in self.shape(row)],
-            "oracles": {name: _result(result) for name, result in results.items()},
+            "oracles": {name: tensor_json(result) for name, result in results.items()},
         }
 
 
-def _result(row: TensorResult) -> dict[str, Any]:
+def tensor_json(row: TensorResult) -> dict[str, Any]:
+    """What was counted for one tensor, as plain values."""
     return {
         "elements": row.elements,
         "differing": row.differing,

@@ -83,7 +83,7 @@ def _show_tensors(report: Report, console: Console) -> None:
     line(console, "")
     line(console, "tensors in graph order: differing elements / max LSB (f: the oracle ran it in float)", "bold")
     if not console.is_terminal or room >= longest:
-        _print_columns(console, ["tensor", *heads], cells, [longest, *widths], numbers_from=4)
+        print_columns(console, ["tensor", *heads], cells, [longest, *widths], numbers_from=4)
         return
     stacked = []
     for name, operator, dtype, shape, *numbers in cells:
@@ -92,16 +92,24 @@ def _show_tensors(report: Report, console: Console) -> None:
     room = console.width - sum(widths[3:]) - 2 * len(widths[3:])
     stacked = [[shorten(row[0], max(room, _SHORTEST_NAME)), *row[1:]] for row in stacked]
     first = max(len(row[0]) for row in stacked)
-    _print_columns(console, ["tensor", *heads[3:]], stacked, [first, *widths[3:]], numbers_from=1)
+    print_columns(console, ["tensor", *heads[3:]], stacked, [first, *widths[3:]], numbers_from=1)
 
 
 def _cells(report: Report, row: TensorResult, results: Mapping[str, TensorResult], names: Sequence[str]) -> list[str]:
     most = max(result.elements for result in results.values())
     shape = "×".join(report.shape(row)) or "scalar"
-    return [row.name, row.operator, row.dtype, shape, f"{most:,}", *(_count(results.get(name), most) for name in names)]
+    return [
+        row.name,
+        row.operator,
+        row.dtype,
+        shape,
+        f"{most:,}",
+        *(count_cell(results.get(name), most) for name in names),
+    ]
 
 
-def _count(row: TensorResult | None, most: int) -> str:
+def count_cell(row: TensorResult | None, most: int) -> str:
+    """Differing elements and the largest difference; what a row compared where others compared `most`."""
     if row is None:
         return "-"
     if row.failure:
@@ -114,9 +122,11 @@ def _count(row: TensorResult | None, most: int) -> str:
     return f"{row.differing:,}/{size}{fewer}{mark}"
 
 
-def _print_columns(
+def print_columns(
     console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], numbers_from: int
 ) -> None:
+    """A table; rows with differences in colour."""
+
     def joined(cells: Sequence[str]) -> str:
         padded = [
             text.rjust(width) if at >= numbers_from else text.ljust(width)
@@ -152,11 +162,13 @@ def _show_divergence(oracle: OracleResult, console: Console) -> None:
     line(console, f"  tensor '{row.name}' ({row.operator}), input {first.sample}, at {list(first.index)}:")
     line(console, f"  expected {first.expected}, got {first.got}{apart}")
     if row.histogram:
-        line(console, f"  LSB histogram of {row.differing:,}: {_histogram(row.histogram)}")
+        line(console, f"  LSB histogram of {row.differing:,}: {histogram_text(row.histogram)}")
     line(console, f"  given the oracle's own inputs, {row.local_differing:,} differ")
 
 
-def _histogram(histogram: Mapping[int, int]) -> str:
+def histogram_text(histogram: Mapping[int, int]) -> str:
+    """The smallest differences first."""
+
     def label(lsb: int) -> str:
         return f"{lsb:+d}" if abs(lsb) < HISTOGRAM_END else f"{lsb:+d} or beyond"
 

@@ -75,7 +75,7 @@ class Runner:
         found: dict[str, np.ndarray] = {}
         stops = self._stops(substitute or {})
         begin = 0
-        for stop in [*sorted(stops), len(program.steps)]:
+        for stop in sorted({*stops, len(program.steps)}):
             self._steps(begin, stop)
             begin = stop
             for name in stops.get(stop, ()):

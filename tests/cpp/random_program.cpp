@@ -200,6 +200,7 @@ void average_pool(ProgramBuilder& b) {
   const bool count_include_pad = b.chance(50);  // without it, padding may leave a window that has no tap
   pool(b, dtype, count_include_pad);
   b.set("count_include_pad", count_include_pad);
+  if (b.chance(60)) b.set("form", b.between(0, 2));
   b.set("x_zero_point", b.zero_point(dtype));
   b.set_f32("x_scale_bits", b.scale(0.1f));
   b.set_f32("y_scale_bits", b.scale(0.1f));
@@ -250,7 +251,7 @@ void float_mean(ProgramBuilder& b) {
   const int64_t rows = b.pick({1, 3, 40}), length = b.between(1, 30);
   b.input(x_dtype, {rows, length});
   b.output(y_dtype, {rows});
-  b.set("order", b.between(0, 2));
+  b.set("order", b.between(0, 3));
   b.set("x_zero_point", b.zero_point(x_dtype));
   b.set_f32("x_scale_bits", b.scale(0.1f));
   b.set_f32("y_scale_bits", b.scale(0.1f));

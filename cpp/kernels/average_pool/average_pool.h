@@ -6,10 +6,16 @@
 //   y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax)
 //   count = taps inside the image, or, with count_include_pad, all taps of the kernel.
 //
+// Forms    integer: the above; rows: v = f32(a / y_scale), y = clamp(half_even(v saturated) + y_zp, qmin, qmax), what
+// the
+//          float operator gives, and count_include_pad counts the taps inside the padded image; columns: as rows, each
+//          column of the window summed first, then the columns.
+//
 // Layouts  x[N, H, W, C], y[N, OH, OW, C] of the same dtype.
 // Ranges   zero points within the dtype; scales positive and finite; no window has a count of 0.
-// Aliasing none. scratch holds C floats.
-// Source   ONNX Runtime, contrib_ops/cpu/quantization/qlinear_pool.cc.
+// Aliasing none. scratch holds 2 C floats.
+// Source   ONNX Runtime, contrib_ops/cpu/quantization/qlinear_pool.cc; core/mlas/lib/pooling.cpp (columns) and
+//          core/providers/cpu/nn/pool_functors.h (rows), the orders confirmed by running it.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +26,8 @@
 
 namespace q8 {
 
+enum class AveragePoolForm { integer = 0, rows = 1, columns = 2 };
+
 struct AveragePoolArgs {
   const Window* window;
   const void* x;
@@ -27,6 +35,7 @@ struct AveragePoolArgs {
   int64_t pixel_begin;  // of [N, OH, OW], counted row by row
   int64_t pixel_count;
   bool count_include_pad;
+  AveragePoolForm form;
   int32_t x_zero_point;
   float x_scale;
   float y_scale;

@@ -16,27 +16,57 @@ int64_t taps_inside(int64_t start, int64_t taps, int64_t dilation, int64_t size)
   return count;
 }
 
-int64_t taps_counted(const Window& window, const WindowAt& at, bool count_include_pad) {
-  if (count_include_pad) return window.kh * window.kw;
-  return taps_inside(at.row, window.kh, window.dilation_h, window.h) *
-         taps_inside(at.col, window.kw, window.dilation_w, window.w);
+int64_t taps_counted(const AveragePoolArgs& args, const WindowAt& at) {
+  const Window& window = *args.window;
+  if (args.count_include_pad && args.form == AveragePoolForm::integer) return window.kh * window.kw;
+  int64_t top = 0, left = 0, height = window.h, width = window.w;
+  if (args.count_include_pad) {
+    top = window.pad_top;
+    left = window.pad_left;
+    height += window.pad_top + window.pad_bottom;
+    width += window.pad_left + window.pad_right;
+  }
+  const int64_t count = taps_inside(at.row + top, window.kh, window.dilation_h, height) *
+                        taps_inside(at.col + left, window.kw, window.dilation_w, width);
+  return std::max(count, int64_t{1});
+}
+
+// sum[C] += one tap, where it is inside the image.
+template <class Q>
+void add_tap(const AveragePoolArgs& args, const WindowAt& at, int64_t kh, int64_t kw, float* sum) {
+  const Window& window = *args.window;
+  const int64_t row = at.row + kh * window.dilation_h, col = at.col + kw * window.dilation_w;
+  if (!is_inside(row, window.h) || !is_inside(col, window.w)) return;
+  const Q* x = static_cast<const Q*>(args.x) + ((at.n * window.h + row) * window.w + col) * window.c;
+  for (int64_t c = 0; c < window.c; ++c) sum[c] += static_cast<float>(x[c] - args.x_zero_point) * args.x_scale;
 }
 
 // sum[C]: tap after tap, so that the order of the additions of each channel is the one of the definition.
 template <class Q>
-void add_taps(const AveragePoolArgs& args, const WindowAt& at, float* sum) {
-  const Window& window = *args.window;
-  std::fill_n(sum, window.c, 0.0f);
-  for (int64_t kh = 0; kh < window.kh; ++kh) {
-    const int64_t row = at.row + kh * window.dilation_h;
-    if (!is_inside(row, window.h)) continue;
-    for (int64_t kw = 0; kw < window.kw; ++kw) {
-      const int64_t col = at.col + kw * window.dilation_w;
-      if (!is_inside(col, window.w)) continue;
-      const Q* x = static_cast<const Q*>(args.x) + ((at.n * window.h + row) * window.w + col) * window.c;
-      for (int64_t c = 0; c < window.c; ++c) sum[c] += static_cast<float>(x[c] - args.x_zero_point) * args.x_scale;
-    }
+void add_rows(const AveragePoolArgs& args, const WindowAt& at, float* sum) {
+  std::fill_n(sum, args.window->c, 0.0f);
+  for (int64_t kh = 0; kh < args.window->kh; ++kh) {
+    for (int64_t kw = 0; kw < args.window->kw; ++kw) add_tap<Q>(args, at, kh, kw, sum);
   }
+}
+
+// sum[C]: the taps of each column first; a column is kept behind sum.
+template <class Q>
+void add_columns(const AveragePoolArgs& args, const WindowAt& at, float* sum) {
+  const int64_t channels = args.window->c;
+  float* column = sum + channels;
+  std::fill_n(sum, channels, 0.0f);
+  for (int64_t kw = 0; kw < args.window->kw; ++kw) {
+    std::fill_n(column, channels, 0.0f);
+    for (int64_t kh = 0; kh < args.window->kh; ++kh) add_tap<Q>(args, at, kh, kw, column);
+    for (int64_t c = 0; c < channels; ++c) sum[c] += column[c];
+  }
+}
+
+int32_t quantized(float average, const AveragePoolArgs& args) {
+  const float v = average / args.y_scale;
+  if (args.form != AveragePoolForm::integer) return quantize_outside(v, args.range);
+  return quantize_inside(v + static_cast<float>(args.range.zero_point), args.range);
 }
 
 #define Q8_KERNEL(symbol, isa) {isa, #symbol, symbol},
@@ -49,18 +79,15 @@ constexpr AveragePoolKernel table[] = {
 
 void average_pool_reference(const AveragePoolArgs& args) {
   const Window& window = *args.window;
-  const float y_zero_point = static_cast<float>(args.range.zero_point);
   with_quantized_type(args.range.dtype, [&](auto type) {
     using Q = decltype(type);
     for (int64_t pixel = args.pixel_begin; pixel < args.pixel_begin + args.pixel_count; ++pixel) {
       const WindowAt at = window_at(window, pixel);
-      const float count = static_cast<float>(taps_counted(window, at, args.count_include_pad));
-      add_taps<Q>(args, at, args.scratch);
+      const float count = static_cast<float>(taps_counted(args, at));
+      const auto add = args.form == AveragePoolForm::columns ? add_columns<Q> : add_rows<Q>;
+      add(args, at, args.scratch);
       Q* y = static_cast<Q*>(args.y) + pixel * window.c;
-      for (int64_t c = 0; c < window.c; ++c) {
-        const float average = args.scratch[c] / count;
-        y[c] = static_cast<Q>(quantize_inside(average / args.y_scale + y_zero_point, args.range));
-      }
+      for (int64_t c = 0; c < window.c; ++c) y[c] = static_cast<Q>(quantized(args.scratch[c] / count, args));
     }
   });
 }

@@ -6,10 +6,12 @@
 //
 // Orders   lanes: two packets of four lanes from the first element whose index in the whole tensor is a multiple of
 //          four, then what lies before, then what lies behind; sequential: one after another; blocks: blocks of four,
-//          then two, then one, each summed sequentially and added to the total (docs/steps.md).
+//          then two, then one, each summed sequentially and added to the total; packets: four lanes from the first
+//          element of the row, then what lies behind (docs/steps.md).
 // Layouts  x[K, R], y[K]; rows row_begin to row_begin + row_count.
 // Aliasing none.
-// Source   ONNX Runtime, core/providers/cpu/reduction/reduction_ops.cc; the orders were found by running it.
+// Source   ONNX Runtime, core/providers/cpu/reduction/reduction_ops.cc, core/mlas/lib/pooling.cpp (packets); the orders
+// were found by running it.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +21,7 @@
 
 namespace q8 {
 
-enum class SumOrder { lanes = 0, sequential = 1, blocks = 2 };
+enum class SumOrder { lanes = 0, sequential = 1, blocks = 2, packets = 3 };
 
 struct FloatMeanArgs {
   const void* x;

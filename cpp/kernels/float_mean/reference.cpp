@@ -64,6 +64,16 @@ float sum_blocks(const Row<X>& d, int64_t n) {
 }
 
 template <class X>
+float sum_packets(const Row<X>& d, int64_t n) {
+  const int64_t end = n / 4 * 4;
+  float packet[4] = {};
+  for (int64_t i = 0; i < end; i += 4) add_packet(d, i, packet);
+  float sum = (packet[0] + packet[2]) + (packet[1] + packet[3]);
+  for (int64_t i = end; i < n; ++i) sum += d[i];
+  return sum;
+}
+
+template <class X>
 float sum_row(const Row<X>& d, const FloatMeanArgs& args, int64_t row) {
   const int64_t n = args.row_length;
   switch (args.order) {
@@ -71,6 +81,8 @@ float sum_row(const Row<X>& d, const FloatMeanArgs& args, int64_t row) {
       return sum_lanes(d, n, row * n);
     case SumOrder::blocks:
       return sum_blocks(d, n);
+    case SumOrder::packets:
+      return sum_packets(d, n);
     default:
       return sum_sequential(d, 0, n);
   }

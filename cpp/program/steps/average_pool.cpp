@@ -25,6 +25,7 @@ class AveragePool final : public LoadedStep {
     args_.window = &window_;
     args_.count_include_pad = reader.flag("count_include_pad");
     if (!args_.count_include_pad) expect_taps_inside(reader, window_);
+    if (reader.has("form")) args_.form = static_cast<AveragePoolForm>(reader.integer("form", 0, 2));
     args_.x_zero_point = reader.zero_point("x_zero_point", x.dtype);
     args_.x_scale = reader.positive_f32("x_scale_bits");
     args_.y_scale = reader.positive_f32("y_scale_bits");
@@ -33,7 +34,7 @@ class AveragePool final : public LoadedStep {
   }
 
   int64_t work(int) const override { return ceil_div(pixels(), pixels_per_unit); }
-  size_t scratch_bytes() const override { return static_cast<size_t>(window_.c) * sizeof(float); }
+  size_t scratch_bytes() const override { return 2 * static_cast<size_t>(window_.c) * sizeof(float); }
   std::string kernels() const override { return kernel_.symbol; }
 
   void run(int, int64_t begin, int64_t end, void* scratch) const override {

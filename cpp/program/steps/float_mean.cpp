@@ -22,7 +22,7 @@ class FloatMean final : public LoadedStep {
     rows_ = x.shape[0];
     args_.x_dtype = x.dtype;
     args_.row_length = x.shape[1];
-    args_.order = static_cast<SumOrder>(reader.integer("order", 0, 2));
+    args_.order = static_cast<SumOrder>(reader.integer("order", 0, 3));
     args_.x_zero_point = reader.zero_point("x_zero_point", x.dtype);
     args_.x_scale = reader.positive_f32("x_scale_bits");
     args_.y_scale = reader.positive_f32("y_scale_bits");

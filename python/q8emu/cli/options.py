@@ -104,6 +104,14 @@ class InputChoice:
             return inputs.cifar10_inputs(emulator.specs, self.data, self.cifar10), "CIFAR-10 test images"
         return None, ""
 
+    def labels(self) -> np.ndarray | None:
+        """The right class of each input, None where the source has none."""
+        if self.cifar10 is None:
+            return None
+        from q8emu.datasets import cifar10
+
+        return cifar10.test_images(self.data)[1][: self.cifar10]
+
 
 def parse_shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
     """Shapes by input name; under "" where no name is given.

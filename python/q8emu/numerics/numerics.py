@@ -99,14 +99,16 @@ class Numerics:
             "ratio_fused": that in one fused multiply-add;
             "requantize": integer product, requantized, a_scale * b_scale in float32; "requantize_float64": in binary64;
             "float32": requantized with the float32 scale f32(f32(a_scale * b_scale) / y_scale); "none": refused;
-            "float_reciprocal": integer product times f32(f32(a_scale * b_scale) * f32(1 / y_scale)).
+            "float_reciprocal": integer product times f32(f32(a_scale * b_scale) * f32(1 / y_scale)); "float":
+            dequantized, multiplied in float32, quantized.
         average_pool: "dequantized_sum": float32 sum of dequantized taps, zero point inside the rounding;
             "raw_half_away": half_away(sum / count) of the quantized values as they are; "centred_half_away": of the
             values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "none": refused;
             "by_memory": times f32(1 / count), of the sum as it is in images stored channels-first, else of the centred
             sum, the zero point added after the rounding in whole groups of 16 channels and inside of it in the others,
             of adaptive pools fused in whole groups of 8; "ratio": centred sum times f32(x_scale / f32(x_scale *
-            count)).
+            count)); "float": AveragePool and GlobalAveragePool as ONNX Runtime's float operators, dequantized and
+            quantized.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
             1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
@@ -118,10 +120,10 @@ class Numerics:
             "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
-            correctly rounded exp and tanh; "fixed_point": the same integers, Relu6 without rescaling, Logistic and Tanh
-            of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "half_even": LeakyRelu
-            with multipliers of 8 fraction bits, half_up, else half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale)) +
-            y_zero_point)) with f of binary64; "none": refused.
+            exp and tanh of glibc up to 2.40; "fixed_point": the same integers, Relu6 without rescaling, Logistic and
+            Tanh of Q4.27 values; "rescaled": Relu only, rescaled by x_scale / y_scale in binary64; "half_even":
+            LeakyRelu with multipliers of 8 fraction bits, half_up, else half_even(f32(f32(f(DQ(x)) * f32(1 / y_scale))
+            + y_zero_point)) with f of binary64; "none": refused.
         requantize: from one scale and zero point to another; "float": dequantized and quantized; "rescaling": by that
             rule; "rescaling_by_16": whole groups of 16 elements in two half_up stages, the others by that rule;
             "float_by_8": dequantized and quantized, in the concatenation of channels-last images whole groups of 8
@@ -176,9 +178,25 @@ class Numerics:
         "float_reciprocal",
         "common_shift_22",
     ]
-    multiply: Literal["ratio", "ratio_fused", "requantize", "requantize_float64", "float32", "float_reciprocal", "none"]
+    multiply: Literal[
+        "ratio",
+        "ratio_fused",
+        "requantize",
+        "requantize_float64",
+        "float32",
+        "float_reciprocal",
+        "float",
+        "none",
+    ]
     average_pool: Literal[
-        "dequantized_sum", "raw_half_away", "centred_half_away", "raw_toward_zero", "by_memory", "ratio", "none"
+        "dequantized_sum",
+        "raw_half_away",
+        "centred_half_away",
+        "raw_toward_zero",
+        "by_memory",
+        "ratio",
+        "float",
+        "none",
     ]
     mean: Literal[
         "float_sum",

@@ -47,6 +47,20 @@ ORT = Numerics(
     ),
 )
 
+QDQ = replace(
+    ORT,
+    name="qdq",
+    reproduces="ONNX Runtime 1.31 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
+    oracle="ort-unfused",
+    add="float",
+    multiply="float",
+    average_pool="float",
+    source=(
+        "microsoft/onnxruntime: core/providers/cpu/quantization/quantize_linear.cc, core/mlas/lib/pooling.cpp, "
+        "core/providers/cpu/nn/pool_functors.h; held to the released binaries by tests"
+    ),
+)
+
 TFLITE_REF = replace(
     ORT,
     name="tflite-ref",

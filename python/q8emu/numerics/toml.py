@@ -109,7 +109,7 @@ FLOAT32 = ("float32", "float32_reciprocal")
 FLOAT_RULES = {
     "add": ("fma", "float", "common_shift", "per_branch", "float_reciprocal", "common_shift_22"),
     "mean": ("float_sum", "affine", "pool_only"),
-    "multiply": ("ratio", "ratio_fused", "float32", "float_reciprocal", "none"),
+    "multiply": ("ratio", "ratio_fused", "float", "float32", "float_reciprocal", "none"),
     "requantize": ("float", "eight_bits", "float_by_8"),
     "unary": ("float", "half_even", "none"),
 }

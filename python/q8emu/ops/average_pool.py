@@ -10,6 +10,9 @@ Rule "dequantized_sum" adds float32 values tap by tap, the zero point inside the
 image, unpadded, is a GlobalAveragePool there.
 Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_pool.cc.
 
+Rule "float" is the float32 operator between dequantize and quantize, its sum in ONNX Runtime's order.
+Source: core/mlas/lib/pooling.cpp, core/providers/cpu/nn/pool_functors.h; the orders confirmed by running it.
+
 Rules "by_memory" and "ratio" multiply the integer sum; operand and output share their parameters. Under "by_memory" the
 node's attribute `memory` says how PyTorch stores the image, by default channels-last.
 Source: pytorch/pytorch aten/src/ATen/native/quantized/cpu/{AveragePool2d.cpp,kernels/QuantizedOpKernels.cpp}, and the
@@ -37,6 +40,10 @@ DIVIDED = {
 }
 """Is the zero point taken off first, and how is the quotient rounded?"""
 
+ROWS, COLUMNS = 1, 2  # the parameter `form` of the step
+OPSET_BY_ROWS = 19
+WIDEST_VECTOR = 2045  # of the padded image, in elements
+
 
 def attributes(node: Node, view: FileView) -> Attributes:
     """kernel, strides, dilations, pads, count_include_pad."""
@@ -56,7 +63,9 @@ def lower(node: Node, low: Lowering) -> None:
         return _lower_raw(node, low)
     shape = low.graph.tensors[node.inputs[0]].shape
     image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
-    if node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"]):
+    is_float = low.numerics.average_pool == "float"
+    is_global = node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"])
+    if is_global and not (is_float and _is_by_rows(low)):
         return global_average_pool.lower(node, low)
     x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
     low.same_dtype(node)
@@ -65,11 +74,24 @@ def lower(node: Node, low: Lowering) -> None:
         "y_zero_point": y.zero_point[0],
         "x_scale_bits": spec.f32_bits(q.scale[0]),
         "y_scale_bits": spec.f32_bits(y.scale[0]),
+        **({"form": _float_form(node, low, image[-1])} if is_float else {}),
     }
     out = low.new_channels_last(node.outputs[0])
     low.add("average_pool", (x,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_channels_last(node.outputs[0], out)
     return None
+
+
+def _is_by_rows(low: Lowering) -> bool:
+    """From opset 19 on, ONNX Runtime's float operator adds the taps one after another."""
+    return low.graph.opsets.get("", OPSET_BY_ROWS) >= OPSET_BY_ROWS
+
+
+def _float_form(node: Node, low: Lowering, width: int) -> int:
+    """The order of the float sum: by rows, or column by column where the older operator takes its vector kernel."""
+    pads = node.attrs["pads"]
+    is_vector = node.attrs["strides"][1] <= 2 and width + pads[1] + pads[3] <= WIDEST_VECTOR
+    return ROWS if _is_by_rows(low) or not is_vector else COLUMNS
 
 
 def _lower_raw(node: Node, low: Lowering) -> None:

@@ -2,7 +2,8 @@
 """GlobalAveragePool (QDQ, QLinearGlobalAveragePool): the sum of x - x_zero_point, requantized.
 
 Under the mean rule "requantize" it is a ReduceMean over the image. Else the scale is
-f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp.
+f32(x_scale / f32(y_scale * f32(H W))). Source: microsoft/onnxruntime core/mlas/lib/qlgavgpool.cpp. Under the
+average_pool rule "float" it is the float32 operator between dequantize and quantize, four lanes at a time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant, ratio, require, scale_bits
-from q8emu.ops.reduce_mean import lower_requantized
+from q8emu.ops.reduce_mean import PACKETS, lower_float_mean, lower_requantized
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -24,9 +25,11 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 
 def lower(node: Node, low: Lowering) -> None:
-    """One mean over [N, H W, C]."""
+    """One mean over [N, H W, C], or one float_mean."""
     if low.numerics.mean not in ("float_sum", "pool_only"):
         return lower_requantized(node, low, low.image_axes(node.inputs[0]))
+    if low.numerics.average_pool == "float":
+        return lower_float_mean(node, low, low.image_axes(node.inputs[0]), PACKETS)
     x, y = quant(node, 0), out_quant(node)
     shape = low.graph.tensors[node.inputs[0]].shape
     area = prod(shape[axis] for axis in low.image_axes(node.inputs[0]))

@@ -35,9 +35,9 @@ def lower(node: Node, low: Lowering) -> None:
         return _lower_float32(node, low)
     if low.numerics.multiply == "none":
         low.refuse(node, "has no rule for this operator")
-    if not low.numerics.multiply.startswith("ratio"):
+    if low.numerics.multiply in ("requantize", "requantize_float64"):
         return _lower_requantized(node, low)
-    if not is_fused(node):
+    if low.numerics.multiply == "float" or not is_fused(node):
         return lower_float(node, low, 2)
     a, b, y = quant(node, 0), quant(node, 1), out_quant(node)
     factor = ratio(a.scale[0], b.scale[0], over=y.scale[0])

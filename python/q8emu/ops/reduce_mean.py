@@ -39,7 +39,7 @@ from q8emu.ops.base import Attributes, FileView, clamp_params, out_quant, quant,
 from q8emu.ops.output_stage import by_multiplier, multiplier_arrays, rule_of
 from q8emu.tables import quantize_multiplier
 
-LANES, SEQUENTIAL, BLOCKS = range(3)
+LANES, SEQUENTIAL, BLOCKS, PACKETS = range(4)
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
@@ -74,11 +74,16 @@ def lower(node: Node, low: Lowering) -> None:
     if low.numerics.mean != "float_sum":
         return lower_requantized(node, low, node.attrs["axes"])
     shape, axes = low.graph.tensors[node.inputs[0]].shape, node.attrs["axes"]
-    x, y = quant(node, 0), out_quant(node)
     pattern = _pattern(len(shape), axes)
     order = LANES if pattern in ("R", "KR") else SEQUENTIAL
     if pattern == "KRK" and prod(shape[: axes[0]]) >= 2:
         order = BLOCKS
+    return lower_float_mean(node, low, axes, order)
+
+
+def lower_float_mean(node: Node, low: Lowering, axes: tuple[int, ...], order: int) -> None:
+    """One float_mean on [kept, reduced]."""
+    shape, x, y = low.graph.tensors[node.inputs[0]].shape, quant(node, 0), out_quant(node)
     perm = tuple(a for a in range(len(shape)) if a not in axes) + axes
     folded = (prod(shape) // prod(shape[a] for a in axes), prod(shape[a] for a in axes))
     source = low.copied(low.value(node.inputs[0], perm), folded)
@@ -92,7 +97,6 @@ def lower(node: Node, low: Lowering) -> None:
     out = low.new(y.dtype, folded[:1])
     low.add("float_mean", (source,), (out,), params | clamp_params(node.attrs["clamp"]))
     low.define_reshaped(node.outputs[0], out)
-    return None
 
 
 def lower_requantized(node: Node, low: Lowering, axes: tuple[int, ...]) -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tanh: y = Q(tanh(x)) of the dequantized x, a table of 256 entries.
 
-Rule "half_away": half_away(f32(f(DQ(x)) * f32(1 / y_scale))) + y_zero_point with correctly rounded functions. Source of
+Rule "half_away": half_away(f32(f(DQ(x)) * f32(1 / y_scale))) + y_zero_point with the tanh of the C library. Source of
 that: google-ai-edge/LiteRT tflite/kernels/internal/common.h (LUTPopulate).
 
 Rule "half_even": as that, with the zero point inside the rounding. Source: google/XNNPACK

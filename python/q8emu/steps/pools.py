@@ -16,18 +16,39 @@ AVERAGE = ("outside", "inside", "fused")
 
 
 def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """Sequential float32 sum of the dequantized taps, divided by the count and by the scale, zero point inside."""
+    """Float32 sum of the dequantized taps, divided by the count and by the scale; the zero point inside in form 0."""
     x, out = inputs[0], outs[0]
-    window = integers(step, "kernel")
+    kernel = integers(step, "kernel")
+    form = step.params.get("form", 0)
+    picked = taps(x, out.shape, (kernel[0], kernel[1]), step)
+    columns = [picked[j :: kernel[1]] for j in range(kernel[1])] if form == 2 else [picked]
     total = np.zeros(out.shape, np.float32)
-    with np.errstate(over="ignore"):
-        for picked, mask in taps(x, out.shape, (window[0], window[1]), step):
-            centred = picked.astype(np.int32) - integer(step, "x_zero_point")
-            term = centred.astype(np.float32) * real(step, "x_scale_bits")
-            total = np.where(mask[None, :, :, None], total + term, total)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for group in columns:
+            total = total + _sum_of_taps(step, group, out.shape)
         average = total / _counts(step, x.shape, out.shape)[None, :, :, None]
+        if form:
+            return [_quantized(step, average.astype(np.float32), out)]
         v = average / real(step, "y_scale_bits") + np.float32(integer(step, "y_zero_point"))
     return [round_inside(step, v.astype(np.float32), out)]
+
+
+def _sum_of_taps(step: Step, picked: Sequence[tuple[np.ndarray, np.ndarray]], shape: Sequence[int]) -> np.ndarray:
+    """float32: the dequantized taps inside the image, one after another."""
+    total = np.zeros(shape, np.float32)
+    for values, mask in picked:
+        centred = values.astype(np.int32) - integer(step, "x_zero_point")
+        term = centred.astype(np.float32) * real(step, "x_scale_bits")
+        total = np.where(mask[None, :, :, None], total + term, total)
+    return total
+
+
+def _quantized(step: Step, average: np.ndarray, out: Buffer) -> np.ndarray:
+    """A float32 average with the parameters of y, clamped."""
+    y_zero_point = np.int32(integer(step, "y_zero_point"))
+    y = numerics.quantize(average, real(step, "y_scale_bits"), y_zero_point, out.dtype)
+    clamped: np.ndarray = np.clip(y, *bounds(step)).astype(out.dtype)
+    return clamped
 
 
 def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -70,16 +91,18 @@ def average_pool_scaled(step: Step, inputs: Sequence[np.ndarray], outs: Sequence
 
 
 def _counts(step: Step, x_shape: Sequence[int], out_shape: Sequence[int]) -> np.ndarray:
-    """float32[OH, OW]: how many taps of each window count."""
+    """float32[OH, OW]: how many taps of each window count; in the float forms no further than the padding goes."""
     kernel, pads = integers(step, "kernel"), integers(step, "pads")
-    if integer(step, "count_include_pad"):
+    is_padded = integer(step, "count_include_pad")
+    if is_padded and not step.params.get("form", 0):
         return np.full(out_shape[1:3], kernel[0] * kernel[1], np.float32)
     per_axis = []
     for axis in range(2):
         starts = np.arange(out_shape[1 + axis]) * integers(step, "strides")[axis] - pads[axis]
         at = starts[:, None] + np.arange(kernel[axis]) * integers(step, "dilations")[axis]
-        per_axis.append(((at >= 0) & (at < x_shape[1 + axis])).sum(1))
-    counts: np.ndarray = np.outer(*per_axis).astype(np.float32)
+        before, after = (pads[axis], pads[axis + 2]) if is_padded else (0, 0)
+        per_axis.append(((at >= -before) & (at < x_shape[1 + axis] + after)).sum(1))
+    counts: np.ndarray = np.maximum(np.outer(*per_axis), 1).astype(np.float32)
     return counts
 
 
@@ -117,13 +140,11 @@ def float_mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer])
     x, out = inputs[0], outs[0]
     scale, zero_point = real(step, "x_scale_bits"), np.int32(integer(step, "x_zero_point"))
     rows = numerics.dequantize(x, scale, zero_point)
-    total = (_lanes, _sequential, _blocks)[integer(step, "order")]
+    total = (_lanes, _sequential, _blocks, _packets)[integer(step, "order")]
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.array([total(row, index * len(row)) for index, row in enumerate(rows)], np.float32)
         average = sums / np.float32(x.shape[1])
-    y_zero_point = np.int32(integer(step, "y_zero_point"))
-    y = numerics.quantize(average, real(step, "y_scale_bits"), y_zero_point, out.dtype)
-    return [np.clip(y, *bounds(step)).astype(out.dtype)]
+    return [_quantized(step, average, out)]
 
 
 def _sequential(row: np.ndarray, start: int = 0) -> np.float32:
@@ -164,4 +185,16 @@ def _blocks(row: np.ndarray, start: int = 0) -> np.float32:
         total = block if total is None else np.float32(block + total)
         i += width
     assert total is not None
+    return np.float32(total)
+
+
+def _packets(row: np.ndarray, start: int = 0) -> np.float32:
+    """Four lanes from the first element on, then the rest."""
+    end = len(row) // 4 * 4
+    packet = np.zeros(4, np.float32)
+    for i in range(0, end, 4):
+        packet = packet + row[i : i + 4]
+    total = (packet[0] + packet[2]) + (packet[1] + packet[3])
+    for value in row[end:]:
+        total = total + value
     return np.float32(total)

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The profile qdq on whole models: against ONNX Runtime without optimizations, all but the float sums of products.
+
+50 images in the normal run, Q8EMU_IMAGES sets another number. Single operators are rows of the conformance table.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from q8emu.numerics import profile
+from q8emu.verify import verify
+
+IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
+MODELS = sorted((Path(__file__).parent.parent / "golden" / "models").glob("resnet8_*_qdq_*.onnx"))
+SUMMED = {"Conv", "Gemm", "Softmax"}  # what the runtime sums in float, in an order of its own
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.stem)
+def test_every_operator_but_the_products_equals_its_float_operator(
+    model: Path, cifar10_test: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Given the oracle's own inputs, zero elements of Add, pools and boundaries differ; the products are counted."""
+    images = cifar10_test[0][:IMAGES].astype(np.float32)
+    report = verify(model, {"image": images}, numerics="qdq", inputs_from=f"{len(images)} CIFAR-10 test images")
+    (oracle,) = [o for o in report.oracles if o.oracle == "ort-unfused"]
+    assert report.deciding == ("ort-unfused",)
+    assert oracle.verdict in ("exact", "exact on integer nodes"), oracle.sentence
+    rows = [*oracle.tensors, *oracle.outputs]
+    assert {row.operator for row in rows if not row.promised} == SUMMED
+    assert Counter(row.operator for row in rows if row.promised)["Add"] == 3
+    assert all(row.local_differing == 0 for row in rows if row.promised)
+    for row in rows:
+        if not row.promised:
+            print(f"{model.stem} {row.name} {row.operator}: {row.local_differing:,} of {row.elements:,} differ")
+
+
+def test_the_promise_is_about_the_sum_that_is_reproduced(cifar10_test: tuple[np.ndarray, np.ndarray]) -> None:
+    """Under the profile ort the residual Adds are another form than the float operator: nothing is promised."""
+    assert profile("qdq").add == "float"
+    images = {"image": cifar10_test[0][:20].astype(np.float32)}
+    (oracle,) = verify(MODELS[0], images, numerics="ort", against=["ort-unfused"]).oracles
+    adds = [row for row in oracle.tensors if row.operator == "Add"]
+    assert adds
+    assert not any(row.promised for row in adds)
