@@ -45,6 +45,14 @@ def test_the_literal_pseudocode_and_what_it_means() -> None:
     assert difference.tolist() == [0, 1], "layers before it have a Relu, which hides the difference"
 
 
+def test_float_sums_excuse_nothing_under_another_arithmetic() -> None:
+    """That an oracle computes in float does not explain a wrong rounding."""
+    report = q8emu.verify(numerics="hwguide", against=["ort-unfused"])
+    assert report.exit_code == 1
+    assert report.oracles[0].verdict == "differs"
+    assert q8emu.verify(against=["ort-unfused"]).exit_code == 0
+
+
 @pytest.mark.parametrize("name", ["half-away", "hwguide", "pow2", "pow2-half-even"])
 def test_requantizations(name: str, rng: np.random.Generator) -> None:
     """Kernels against the definition; Q8EMU_REQUANTIZATIONS makes it longer."""

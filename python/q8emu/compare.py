@@ -46,13 +46,21 @@ class Comparison:
     """Collects the differences between the emulator and one oracle over batches; keeps counts, not tensors."""
 
     def __init__(
-        self, program: Program, oracle: str, names: Iterable[str] | None = None, hidden: Iterable[str] = ()
+        self,
+        program: Program,
+        oracle: str,
+        names: Iterable[str] | None = None,
+        hidden: Iterable[str] = (),
+        *,
+        excuses_float: bool = True,
     ) -> None:
         """Compare the tensors in `names`, by default every quantized tensor that a node of the program computes.
 
-        Tensors in `hidden` do not exist where the oracle runs; they are named, and not compared.
+        Tensors in `hidden` do not exist where the oracle runs; they are named, and not compared. With `excuses_float`
+        the profile's integer sums stand for what the oracle sums in float, so that those tensors may differ.
         """
         self._program, self._oracle, self._hidden = program, oracle, tuple(hidden)
+        self._excuses_float = excuses_float
         computed = [name for name in program.quantized() if name not in program.inputs]
         kinds: dict[str, set[str]] = {}
         for step in program.steps:
@@ -133,7 +141,8 @@ class Comparison:
     def _row(self, name: str, tally: _Tally, float_operator: str | None) -> TensorResult:
         port = self._program.ports[name]
         behind_island = port.op in _BOUNDARY and float_operator is not None
-        excused = behind_island or port.op == "Host" or self._sums_in_float(port, float_operator)
+        in_float = self._excuses_float and self._sums_in_float(port, float_operator)
+        excused = behind_island or port.op == "Host" or in_float
         return tally.result(name, None if behind_island else float_operator, promised=not excused)
 
     def _sums_in_float(self, port: Port, operator: str | None) -> bool:

@@ -49,8 +49,8 @@ CMSIS_NN = replace(
     reproduces="CMSIS-NN, C code, int8, as TFLite Micro prepares it; operators it has not are TFLite Micro's own",
     oracle="",
     source=(
-        "ARM-software/CMSIS-NN: Include/arm_nnsupportfunctions.h (arm_nn_requantize); its compiled functions made the "
-        "golden values; the rest as in tflm"
+        "ARM-software/CMSIS-NN: Include/arm_nnsupportfunctions.h (arm_nn_requantize), transcribed and compiled: it "
+        "made the golden values; the rest as in tflm"
     ),
 )
 
@@ -75,7 +75,7 @@ GEMMINI = replace(
     unary="none",
     source=(
         "ucb-bar/gemmini-rocc-tests: include/gemmini_params.h (ACC_SCALE, MVIN_SCALE), include/gemmini.h (resadd); "
-        "the compiled macros made the golden values"
+        "the macros, transcribed and compiled, made the golden values"
     ),
 )
 
@@ -111,7 +111,7 @@ NNOM = replace(
     mean="shift_toward_zero",
     unary="none",
     requantize="rescaling",
-    source="majianjia/nnom: inc/nnom.h, src/backends/nnom_local.c; the compiled functions made the golden values",
+    source="majianjia/nnom: inc/nnom.h, src/backends/nnom_local.c; transcribed and compiled for the golden values",
 )
 
 ORT_ARM = replace(
