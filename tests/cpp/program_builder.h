@@ -4,6 +4,7 @@
 
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <string>
 #include <utility>
@@ -30,7 +31,12 @@ class ProgramBuilder {
   int64_t zero_point(DType dtype) {
     return chance(30) ? pick({dtype_min(dtype), dtype_max(dtype)}) : between(dtype_min(dtype), dtype_max(dtype));
   }
-  float scale(float magnitude) { return magnitude * (0.5f + static_cast<float>(between(0, 1000)) / 1000.0f); }
+  // Of this magnitude, at times as small or large as a float32 can be.
+  float scale(float magnitude) {
+    using Limits = std::numeric_limits<float>;
+    if (chance(4)) return chance(50) ? Limits::denorm_min() : Limits::max();
+    return magnitude * (0.5f + static_cast<float>(between(0, 1000)) / 1000.0f);
+  }
   Shape shape(int64_t least_rank, int64_t most_rank) {
     Shape out;
     for (int64_t i = between(least_rank, most_rank); i > 0; --i) out.push_back(pick({1, 1, 2, 3, 5, 9}));
@@ -86,7 +92,7 @@ class ProgramBuilder {
     return static_cast<int64_t>(out_.program.buffers.size()) - 1;
   }
 
-  // Bytes of any value, often only the extreme ones; floats in [-8, 8].
+  // Bytes of any value, often only the extreme ones; floats in [-8, 8], and some that no integer is near to.
   Array random_array(DType dtype, const Shape& shape) {
     const size_t count = static_cast<size_t>(element_count(shape));
     Array out{.dtype = dtype, .shape = shape, .bytes = std::vector<std::byte>(count * dtype_bytes(dtype))};
@@ -96,11 +102,16 @@ class ProgramBuilder {
     }
     if (dtype == DType::f32) {
       for (size_t i = 0; i < count; ++i) {
-        const float value = static_cast<float>(between(-8000, 8000)) / 1000.0f;
+        const float value = chance(3) ? special() : static_cast<float>(between(-8000, 8000)) / 1000.0f;
         std::memcpy(out.bytes.data() + 4 * i, &value, 4);
       }
     }
     return out;
+  }
+  float special() {
+    using Limits = std::numeric_limits<float>;
+    const float values[] = {Limits::quiet_NaN(), Limits::infinity(), Limits::max(), 2147483648.0f, -0.0f};
+    return values[between(0, 4)] * (chance(50) ? 1.0f : -1.0f);
   }
   int64_t zero_or_all(DType dtype) { return (chance(50) ? dtype_min(dtype) : dtype_max(dtype)) & 0xFF; }
 

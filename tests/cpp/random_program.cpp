@@ -11,6 +11,25 @@
 namespace q8 {
 namespace {
 
+// The fields of a requantization in stages; every other time with shifts up to both ends.
+void staged(ProgramBuilder& b, int64_t lengths) {
+  const int64_t first_shift = b.chance(40) ? 0 : b.between(1, 31);
+  const bool is_wide = b.chance(50);
+  std::vector<int32_t> multipliers, shifts;
+  for (int64_t i = 0; i < lengths; ++i) {
+    const int64_t shift = is_wide ? b.between(first_shift - 31, 62) : b.between(30, 44);
+    const int64_t most = std::min<int64_t>((int64_t{1} << 31) >> std::max<int64_t>(-shift, 0), INT32_MAX);
+    shifts.push_back(static_cast<int32_t>(shift));
+    multipliers.push_back(static_cast<int32_t>(b.chance(10) ? b.pick({0, most}) : b.between(most / 2, most)));
+  }
+  b.array("multiplier", DType::s32, multipliers, {lengths});
+  b.array("shift", DType::s32, shifts, {lengths});
+  b.set("first_shift", first_shift);
+  b.set("first_rounding", b.between(0, 9));
+  b.set("rounding", b.between(0, 9));
+  b.set("saturates", b.between(0, 1));
+}
+
 // The fields of a requantization of accumulators of this magnitude.
 void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t lengths, bool has_channels = true) {
   const int64_t rule = b.between(0, 6);
@@ -25,15 +44,14 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
     for (int64_t i = 0; i < lengths; ++i) bits.push_back(std::bit_cast<int64_t>(double{b.scale(1.0f / magnitude)}));
     b.array("scale64_bits", DType::s64, bits, {lengths});
   } else {
-    b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
-    b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
+    if (b.chance(20)) b.set("y_zero_point", b.between(INT32_MIN, INT32_MAX));
     if (rule == 5) {
-      b.set("first_shift", b.chance(40) ? 0 : b.between(1, 31));
-      b.set("first_rounding", b.between(0, 9));
-      b.set("rounding", b.between(0, 9));
-      b.set("saturates", b.between(0, 1));
-    } else if (has_channels && rule > 1 && b.chance(50))
-      b.set("double_rounding_from", b.between(0, lengths + 1));
+      staged(b, lengths);
+    } else {
+      b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
+      b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
+      if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
+    }
   }
   b.set_range(dtype);
 }
@@ -57,20 +75,25 @@ DType output_stage(ProgramBuilder& b, float magnitude, int64_t scales, bool satu
   return dtype;
 }
 
-// A window over H x W, within it unless may_pad. Sets strides, dilations and pads.
+// A window over H x W. Sets strides, dilations and pads: any, or such that each position has a tap inside.
+enum class Reach : uint8_t { inside, anywhere, anywhere_and_ceil };
 struct Extent {
   int64_t h, w, kh, kw, oh, ow;
 };
-Extent window(ProgramBuilder& b, bool may_pad) {
+Extent window(ProgramBuilder& b, Reach reach) {
   Extent e{.h = b.between(1, 9), .w = b.between(1, 9), .kh = b.between(1, 4), .kw = b.between(1, 4), .oh = 0, .ow = 0};
   const int64_t dilation_h = b.between(1, 2), dilation_w = b.between(1, 2);
   const int64_t stride_h = b.between(1, 3), stride_w = b.between(1, 3);
+  const int64_t last_h = (e.kh - 1) * dilation_h, last_w = (e.kw - 1) * dilation_w;  // the taps furthest from the first
   std::vector<int64_t> pads;
-  for (int i = 0; i < 4; ++i) pads.push_back(b.between(0, may_pad ? 3 : 0));
-  e.h = std::max(e.h, (e.kh - 1) * dilation_h + 1);
-  e.w = std::max(e.w, (e.kw - 1) * dilation_w + 1);
-  e.oh = (e.h + pads[0] + pads[2] - ((e.kh - 1) * dilation_h + 1)) / stride_h + 1;
-  e.ow = (e.w + pads[1] + pads[3] - ((e.kw - 1) * dilation_w + 1)) / stride_w + 1;
+  for (const int64_t last : {last_h, last_w, last_h, last_w}) {
+    pads.push_back(b.between(0, reach == Reach::inside ? std::min<int64_t>(last, 3) : 3));
+  }
+  e.h = std::max(e.h, last_h + 1);
+  e.w = std::max(e.w, last_w + 1);
+  const bool ceil = reach == Reach::anywhere_and_ceil && b.chance(40);
+  e.oh = (e.h + pads[0] + pads[2] - (last_h + 1) + (ceil ? stride_h - 1 : 0)) / stride_h + 1;
+  e.ow = (e.w + pads[1] + pads[3] - (last_w + 1) + (ceil ? stride_w - 1 : 0)) / stride_w + 1;
   b.set("strides", {stride_h, stride_w});
   b.set("dilations", {dilation_h, dilation_w});
   b.set("pads", pads);
@@ -78,7 +101,7 @@ Extent window(ProgramBuilder& b, bool may_pad) {
 }
 
 void convolution(ProgramBuilder& b, bool depthwise) {
-  const Extent e = window(b, true);
+  const Extent e = window(b, Reach::anywhere);
   const int64_t group = depthwise ? b.pick({1, 3, 16, 17, 33, 70}) : b.pick({1, 1, 1, 2, 3});
   const int64_t c_per_group = depthwise ? 1 : b.pick({1, 2, 3, 4, 7, 16, 17, 65});
   const int64_t o = group * (depthwise ? b.pick({1, 1, 2, 3}) : b.pick({1, 3, 15, 16, 17, 33, 48}));
@@ -187,9 +210,9 @@ void float_binary(ProgramBuilder& b) {
   b.set_range(y_dtype);
 }
 
-void pool(ProgramBuilder& b, DType dtype, bool may_pad) {
+void pool(ProgramBuilder& b, DType dtype, Reach reach) {
   const int64_t n = b.between(1, 2), c = b.pick({1, 8, 33});
-  const Extent e = window(b, may_pad);
+  const Extent e = window(b, reach);
   b.set("kernel", {e.kh, e.kw});
   b.input(dtype, {n, e.h, e.w, c});
   b.output(dtype, {n, e.oh, e.ow, c});
@@ -197,8 +220,8 @@ void pool(ProgramBuilder& b, DType dtype, bool may_pad) {
 
 void average_pool(ProgramBuilder& b) {
   const DType dtype = b.quantized();
-  const bool count_include_pad = b.chance(50);  // without it, padding may leave a window that has no tap
-  pool(b, dtype, count_include_pad);
+  const bool count_include_pad = b.chance(50);
+  pool(b, dtype, count_include_pad ? Reach::anywhere_and_ceil : Reach::inside);
   b.set("count_include_pad", count_include_pad);
   if (b.chance(60)) b.set("form", b.between(0, 2));
   b.set("x_zero_point", b.zero_point(dtype));
@@ -209,7 +232,7 @@ void average_pool(ProgramBuilder& b) {
 
 void average_pool_raw(ProgramBuilder& b) {
   const DType dtype = b.quantized();
-  pool(b, dtype, false);
+  pool(b, dtype, Reach::inside);
   if (b.chance(50)) b.set("x_zero_point", b.zero_point(dtype));
   if (b.chance(50)) b.set("division", b.between(0, 1));
   b.set_bounds(dtype);
@@ -217,7 +240,7 @@ void average_pool_raw(ProgramBuilder& b) {
 
 void average_pool_scaled(ProgramBuilder& b) {
   const DType dtype = b.quantized();
-  pool(b, dtype, false);
+  pool(b, dtype, Reach::anywhere_and_ceil);
   b.set("x_zero_point", b.zero_point(dtype));
   b.set_f32("factor_bits", b.scale(0.1f));
   b.set("rounding", b.between(0, 2));
@@ -225,7 +248,7 @@ void average_pool_scaled(ProgramBuilder& b) {
   b.set_range(dtype);
 }
 
-void max_pool(ProgramBuilder& b) { pool(b, b.quantized(), false); }
+void max_pool(ProgramBuilder& b) { pool(b, b.quantized(), Reach::inside); }
 
 void mean(ProgramBuilder& b) {
   const DType x_dtype = b.quantized(), y_dtype = b.quantized();
@@ -305,7 +328,7 @@ void softmax_reciprocal(ProgramBuilder& b) {
 
 void quantize(ProgramBuilder& b) {
   const DType y_dtype = b.quantized();
-  if (b.chance(50)) b.set("rounding", b.between(0, 3));
+  if (b.chance(50)) b.set("rounding", b.between(0, 4));
   const Shape shape{b.between(1, 3), b.pick({1, 3, 16}), b.pick({1, 5})};
   const int64_t parameters = b.chance(50) ? 1 : shape[1];
   b.input(DType::f32, shape);
