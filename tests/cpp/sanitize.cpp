@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random Programs of every step kind: all ISAs and numbers of threads give the bits of the reference kernels, and a
-// missing or unknown field is refused. Meant to run under the sanitizers: the executor then poisons what lies between
-// the buffers. Usage: q8emu_sanitize [first seed] [Programs of each kind]
+// Random Programs of every step kind: all ISAs and numbers of threads give the bits of the reference kernels, a missing
+// or unknown field is refused, and so is a damaged Program unless it too means something. Meant to run under the
+// sanitizers: the executor then poisons what lies between the buffers. Usage: q8emu_sanitize [first seed] [Programs of
+// each kind]
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <map>
+#include <random>
 #include <set>
 #include <string>
 #include <vector>
@@ -27,6 +31,7 @@ constexpr const char* kinds[] = {
 struct Counts {
   int64_t passed = 0;
   int64_t failed = 0;
+  int64_t refused = 0;  // of the damaged Programs
 
   void add(bool holds, const char* what, const char* kind, uint64_t seed, const char* isa, int64_t threads) {
     (holds ? passed : failed) += 1;
@@ -129,6 +134,50 @@ void check_refusals(const RandomProgram& random, const char* kind, uint64_t seed
   counts.add(is_refused(program), "an unknown parameter is not refused", kind, seed, "reference", 1);
 }
 
+// What no field of a sensible Program holds, and bit patterns of float32 that are infinite, no number, the least.
+constexpr int64_t damages[] = {-1,         0,          1,         2,         255,        0x7f7fffff,
+                               0x7f800000, 0x7fc00000, INT32_MAX, INT32_MIN, UINT32_MAX, int64_t{1} << 31,
+                               INT64_MIN,  INT64_MAX};
+
+// Changes one number of a parameter, of an array or of the shape of the first output.
+void damage(Program& program, std::mt19937_64& source) {
+  Step& step = program.steps[0];
+  const auto below = [&](size_t count) { return static_cast<size_t>(source() % count); };
+  const int64_t value = damages[below(std::size(damages))];
+  const size_t field = below(step.params.size() + step.arrays.size() + 1);
+  if (field < step.params.size()) {
+    Param& param = std::next(step.params.begin(), static_cast<std::ptrdiff_t>(field))->second;
+    if (auto* values = std::get_if<std::vector<int64_t>>(&param)) {
+      if (!values->empty()) (*values)[below(values->size())] = value;
+    } else {
+      param = value;
+    }
+  } else if (field < step.params.size() + step.arrays.size()) {
+    Array& array = std::next(step.arrays.begin(), static_cast<std::ptrdiff_t>(field - step.params.size()))->second;
+    const size_t bytes = dtype_bytes(array.dtype);
+    std::memcpy(array.bytes.data() + below(array.bytes.size() / bytes) * bytes, &value, bytes);
+  } else if (Shape& shape = program.buffers[static_cast<size_t>(step.outputs[0])].shape; !shape.empty()) {
+    shape[below(shape.size())] += below(2) == 0 ? 1 : -1;
+  }
+}
+
+// A damaged Program is refused, or it means something: then all ISAs give the same bits.
+void check_damaged(const RandomProgram& random, const char* kind, uint64_t seed, Counts& counts) {
+  std::mt19937_64 source(seed);
+  for (int i = 0; i < 10; ++i) {
+    RandomProgram damaged = random;
+    damage(damaged.program, source);
+    if (is_refused(damaged.program)) {
+      counts.refused += 1;
+      continue;
+    }
+    const std::vector<std::byte> expected = run(damaged, Isa::reference, 1);
+    for (const Isa isa : supported_isas()) {
+      counts.add(run(damaged, isa, 2) == expected, "damaged, differs from the reference", kind, seed, isa_name(isa), 2);
+    }
+  }
+}
+
 void check_program(const char* kind, uint64_t seed, Counts& counts) {
   const RandomProgram random = random_program(kind, seed);
   const std::vector<std::byte> expected = run(random, Isa::reference, 1);
@@ -139,6 +188,7 @@ void check_program(const char* kind, uint64_t seed, Counts& counts) {
     }
   }
   check_refusals(random, kind, seed, counts);
+  check_damaged(random, kind, seed, counts);
 }
 
 }  // namespace
@@ -157,8 +207,9 @@ int main(int argc, char** argv) {
       }
     }
   }
-  std::printf("seeds %llu to %llu of %zu step kinds: %lld passed, %lld failed\n",
+  std::printf("seeds %llu to %llu of %zu step kinds: %lld passed, %lld failed; %lld damaged refused\n",
               static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + programs - 1),
-              std::size(kinds), static_cast<long long>(counts.passed), static_cast<long long>(counts.failed));
+              std::size(kinds), static_cast<long long>(counts.passed), static_cast<long long>(counts.failed),
+              static_cast<long long>(counts.refused));
   return counts.failed == 0 ? 0 : 1;
 }
