@@ -52,7 +52,7 @@ def average_pool_scaled(seed: int) -> Single:
     params, out = window(m, image, kernel, pool=True)
     dtype, channels, batch = m.dtype(), m.size(33), m.c.integer(1, 2)
     x = m.data((batch, *image, channels), dtype)
-    factor = m.c.pick(1 / (kernel[0] * kernel[1]), 0.25, float(m.rng.uniform(0.01, 2)))
+    factor = m.c.pick(1 / (kernel[0] * kernel[1]), 0.25, float(m.rng.uniform(0.01, 2)), m.c.pick(1e7, 1e9, 3e38))
     params |= {
         "kernel": tuple(kernel),
         "x_zero_point": m.point(dtype),

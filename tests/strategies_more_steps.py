@@ -47,7 +47,7 @@ def average_pool(seed: int) -> Single:
         **({"form": m.c.integer(0, 2)} if m.c.chance(60) else {}),
         "x_zero_point": m.point(dtype),
         "y_zero_point": m.point(dtype),
-        "x_scale_bits": bit(m.rng.uniform(0.01, 2)),
+        "x_scale_bits": bit(m.c.pick(1e9, 3e38) if m.c.chance(10) else m.rng.uniform(0.01, 2)),
         "y_scale_bits": bit(m.c.pick(0.25, float(m.rng.uniform(0.01, 2)))),
     }
     x = m.data((batch, *image, channels), dtype)
@@ -136,7 +136,7 @@ def quantize(seed: int) -> Single:
     flat = x.reshape(-1)
     special = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, -0.0], np.float32)
     flat[m.rng.integers(0, flat.size, 7)] = special
-    rounding: Dict = {} if m.c.chance(30) else {"rounding": m.c.integer(0, 3)}
+    rounding: Dict = {} if m.c.chance(30) else {"rounding": m.c.integer(0, 4)}
     return m.single("quantize", [x], [(dtype, shape)], m.clamp(dtype) | rounding, arrays)
 
 

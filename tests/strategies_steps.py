@@ -310,7 +310,7 @@ def mul_ratio(seed: int) -> Single:
     x, y = m.data(a, dtype), m.data(b, dtype)
     product = (int(m.rng.choice(x.reshape(-1))) - points["a"]) * (int(m.rng.choice(y.reshape(-1))) - points["b"])
     power, other = 2.0 ** m.c.integer(-14, 0), float(m.rng.uniform(1e-5, 0.1))
-    ratio = m.c.pick(power, other, *[(m.c.integer(0, 255) + 0.5) / max(abs(product), 1)] * 2)
+    ratio = m.c.pick(power, other, m.c.pick(1e5, 3e38), *[(m.c.integer(0, 255) + 0.5) / max(abs(product), 1)] * 2)
     params = {f"{side}_zero_point": point for side, point in points.items()} | {"ratio_bits": bit(ratio)}
     params |= {"fused": 1} if m.c.chance(50) else {}
     return m.single("mul_ratio", [x, y], [(dtype, out)], params | m.clamp(dtype))
