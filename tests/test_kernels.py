@@ -12,7 +12,7 @@ from q8emu.run import WITH_ACCUMULATORS, Runner
 from q8emu.steps import SPECS
 from q8emu.trace import Trace
 from strategies_more_steps import MAKERS
-from strategies_steps import Dict, Maker, Params, Single, bits
+from strategies_steps import Dict, Maker, Params, Single, bit, bits
 
 EXAMPLES = 60
 SIMD = ("conv2d", "depthwise_conv2d", "matmul", "add_fma")
@@ -136,6 +136,19 @@ def test_ties_of_the_raw_mean(more: Params, expected: list[int], isa: str) -> No
     single = Maker(0).single("average_pool_raw", [x], [("int8", (1, 2, 1, 1))], {**params, **clamp, **more})
     for kernels in ("spec", isa):
         assert run(single, kernels, 1).outputs["y0"].reshape(-1).tolist() == expected
+
+
+@pytest.mark.parametrize("first", [None, 0, 1, 16, 18, 19])
+def test_channels_whose_zero_point_is_inside(first: int | None, isa: str) -> None:
+    """A mean of 0.5 with the zero point 1: outside of the rounding it gives 0 + 1, inside 2."""
+    x = np.ones((1, 2, 1, 19), np.int8)
+    params: Dict = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "x_zero_point": 0}
+    params |= {"factor_bits": bit(0.5), "rounding": 0}
+    params |= {"y_zero_point": 1, "qmin": -128, "qmax": 127} | ({} if first is None else {"inside_from": first})
+    single = Maker(0).single("average_pool_scaled", [x], [("int8", (1, 2, 1, 19))], params)
+    outside = 19 if first is None else first
+    for kernels in ("spec", isa):
+        assert run(single, kernels, 1).outputs["y0"].tolist() == [[[[1] * outside + [2] * (19 - outside)]] * 2]
 
 
 def test_results_do_not_depend_on_threads(isa: str, seed: int) -> None:
