@@ -3,13 +3,13 @@
 //
 //   s = the sum, one after another in (h, w) order and from 0, of f32(f32(x - x_zp) * x_scale) over the taps inside
 //   the image;  a = f32(s / f32(count));  v = f32(f32(a / y_scale) + f32(y_zp));
-//   y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax)
+//   y = clamp(half_even(v saturated to [dmin, dmax]), qmin, qmax); v >= 2^31 gives qmin, as in the family add
 //   count = taps inside the image, or, with count_include_pad, all taps of the kernel.
 //
-// Forms    integer: the above; rows: v = f32(a / y_scale), y = clamp(half_even(v saturated) + y_zp, qmin, qmax), what
-// the
-//          float operator gives, and count_include_pad counts the taps inside the padded image; columns: as rows, each
-//          column of the window summed first, then the columns.
+// Forms    integer  the above
+//          rows     v = f32(a / y_scale), y = clamp(half_even(v saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin,
+//                   qmax); count_include_pad counts the taps inside the padded image; a count of 0 becomes 1
+//          columns  as rows, each column of the window summed first, then the columns
 //
 // Layouts  x[N, H, W, C], y[N, OH, OW, C] of the same dtype.
 // Ranges   zero points within the dtype; scales positive and finite; no window has a count of 0.

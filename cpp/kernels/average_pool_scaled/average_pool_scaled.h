@@ -3,7 +3,8 @@
 //
 //   s = f32(the sum of x - x_zp over the taps inside the image), then with m = factor, by rule:
 //   outside  y = clamp(half_even(f32(s * m) saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin, qmax)
-//   inside   y = clamp(half_even(f32(f32(s * m) + f32(y_zp)) saturated to [dmin, dmax]), qmin, qmax)
+//   inside   y = clamp(half_even(f32(f32(s * m) + f32(y_zp)) saturated to [dmin, dmax]), qmin, qmax); from 2^31 on
+//            qmin, as in the family add
 //   fused    as inside, of fma(s, m, f32(y_zp))
 //   The channels from inside_from on go by inside.
 //
