@@ -73,6 +73,7 @@ BAD: dict[str, tuple[dict[str, bytes | str], str]] = {
     "a huge shape": (attribute(tensor(b"J\xff\xff\xff\x7f\x85", ZERO)) | {"data/0": NUMBERS}, "limit"),
     "a key of shared pairs": (pickled(b"}N" + b"q\x01h\x01\x86" * 60 + b"Ns."), "neither text nor numbers"),
     "a list of shared lists": (code(*DOUBLED, QUANTIZED, "return torch.reshape(q, a)"), "4,096 parts"),
+    "a long shape": (code(QUANTIZED, f"return torch.reshape(q, {[2] * 4000})"), "…"),
     "a name that is not there": (code("return torch.relu(y)"), "not quantized"),
     "a number quantized": (code("return torch.quantize_per_tensor(3, 0.5, 3, 13)"), "wrong kind"),
     "a pickle that is none": (pickled(b"hello"), "does not load"),
@@ -83,6 +84,7 @@ BAD: dict[str, tuple[dict[str, bytes | str], str]] = {
     "a view that repeats": (attribute(tensor(b"K\x7f\x85", ZERO)) | {"data/0": NUMBERS}, "storage of 4"),
     "another dtype": (code("return torch.quantize_per_tensor(x, 0.5, 3, 12)"), "quint8"),
     "code that does not parse": (code("return ((("), "does not parse"),
+    "control characters": (pickled(b"cposix\x1b[31m\nsystem\n)R."), "calls 'posix?[31m system'"),
     "copies of a list": (
         pickled(
             b"ctorch.jit._pickle\nbuild_intlist\nq\x00]("
@@ -144,6 +146,7 @@ def refused(path: Path, words: str, capfd: pytest.CaptureFixture[str], *options:
     assert found == 2, f"exit code {found}\n{out}\n{err}"
     assert err.startswith("q8emu: ") and err.count("\n") == 1, err
     assert words in err and "Traceback" not in err and out == ""
+    assert err[:-1].isprintable() and len(err) < 2100
 
 
 def test_a_shape_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
