@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command_line import Outcome
 from q8emu.cli import exit_code
 from q8emu.emulator import Emulator, Options
 from q8emu.readers.torch import read_torch
@@ -154,6 +155,13 @@ def test_a_shape_is_asked_for(tmp_path: Path, capfd: pytest.CaptureFixture[str])
     refused(path, "--shape x=1,3,224,224", capfd)
     refused(path, "inputs are 'x'", capfd, "--shape", "y=1,2")
     refused(path, "expected numbers", capfd, "--shape", "1,a")
+
+
+def test_every_command_takes_a_shape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, shape = str(write(tmp_path / "m.pt")), ("--shape", "1,4")
+    assert Outcome(capsys, "diff", path, *shape, "--numerics", "torch-fbgemm,torch-qnnpack").code == 0
+    assert Outcome(capsys, "convert", path, str(tmp_path / "m.onnx"), *shape).code == 0
+    assert Emulator(tmp_path / "m.onnx", Options()).specs[0].shape[1:] == (4,)
 
 
 def test_members_are_what_they_seem(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
