@@ -169,6 +169,13 @@ def test_verify_of_an_own_chip_is_decided_by_the_definition() -> None:
         assert "sha256" in str(report.fingerprint)
 
 
+def test_the_definition_is_not_held_to_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    for options in (("--numerics", "hwguide"), ("--against", "spec")):
+        found = Outcome(capsys, "verify", "--kernels", "spec", "--random", "1", *options)
+        assert found.code == 2
+        assert "says nothing about itself" in found.err
+
+
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What show prints is a file that check takes; a wrong one is exit code 2 from every command that takes it."""
     shown = Outcome(capsys, "numerics", "show", "hwguide")
