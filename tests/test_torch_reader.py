@@ -97,6 +97,7 @@ BAD: dict[str, tuple[dict[str, bytes | str], str]] = {
         "no module",
     ),
     "deep code": (code("return " + "(" * 5000 + "x" + ")" * 5000), "does not parse"),
+    "code that Python warns of": (code("return 1or x"), "1 or x"),
     "no class": ({"code/__torch__.py": "pass\n"}, "no method"),
     "no quantization": (code("return x"), "no quantized tensor"),
     "too many instructions": (pickled(b"N" * 2**21 + b"."), "instructions"),

@@ -8,6 +8,7 @@ list of operators that the reader has. Branches, loops and anything else that is
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -88,7 +89,9 @@ class Code:
         if module not in self._files:
             path = f"code/{module.replace('.', '/')}.py"
             try:
-                self._files[module] = ast.parse(self._archive.code(path))
+                with warnings.catch_warnings():  # about the style of the code
+                    warnings.simplefilter("ignore")
+                    self._files[module] = ast.parse(self._archive.code(path))
             except (SyntaxError, ValueError, MemoryError, RecursionError) as problem:
                 raise Damaged(f"code '{path}' that does not parse") from problem
         return self._files[module]
