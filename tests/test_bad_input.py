@@ -169,6 +169,11 @@ LOCATIONS = (
 )
 
 
+def test_a_pipe_is_no_model(tmp_path: Path, refuse: Callable[..., str]) -> None:
+    os.mkfifo(tmp_path / "fifo.onnx")
+    assert "no model file" in refuse("verify", tmp_path / "fifo.onnx")
+
+
 @pytest.mark.parametrize("location", LOCATIONS, ids=lambda v: repr(v[:20]))
 def test_external_data_stays_in_the_folder(location: str, tmp_path: Path, refuse: Callable[..., str]) -> None:
     """Neither an absolute path, nor .., nor a symbolic link, nor a Windows form leads out of the model's folder."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import q8emu
 from command_line import Outcome
 from q8emu import models
-from q8emu.diff import diff
+from q8emu.diff import Layer, diff
 from q8emu.errors import BadInput
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -22,6 +24,12 @@ def test_one_arithmetic_is_the_same_as_itself() -> None:
     assert found.causes == ()
     assert found.flips == ()
     assert all(layer.chain.elements > 0 for layer in found.layers)
+
+
+def test_a_tensor_that_cannot_be_compared_is_not_the_same() -> None:
+    found = diff(numerics=("ort", "ort"))
+    lost = replace(found.layers[0].chain, elements=0, failure="missing in the trace of ort")
+    assert replace(found, layers=(Layer(lost, lost), *found.layers[1:])).exit_code == 1
 
 
 def test_counts_are_those_of_the_two_traces() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,13 @@ class Conversion:
 
 
 def convert(
-    model: Path | str, output: Path | str, *, style: Format = "qdq", bias: str = "auto", force: bool = False
+    model: Path | str,
+    output: Path | str,
+    *,
+    style: Format = "qdq",
+    bias: str = "auto",
+    force: bool = False,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Conversion:
     """Write a quantized model as ONNX that ONNX Runtime loads.
 
@@ -56,13 +63,14 @@ def convert(
             like.
         bias: as for `load`.
         force: replace a file that is there?
+        shapes: as for `load`.
 
     Raises:
         Q8Error: the model cannot be read or expressed, or the output cannot be written; nothing is written then.
     """
     target = Path(output)
     _check_target(target, style, force=force)
-    source = Emulator(Path(model), Options(bias=bias))
+    source = Emulator(Path(model), Options(bias=bias, shapes=shapes or {}))
     proto = to_onnx(source.graph, style=style, wider=source.wider)
     with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".q8emu-", suffix=".onnx", delete=False) as file:
         written = Path(file.name)

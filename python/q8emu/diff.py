@@ -94,8 +94,8 @@ class Difference:
 
     @property
     def is_same(self) -> bool:
-        """Does no element of any tensor differ?"""
-        return not any(layer.chain.differing for layer in self.layers)
+        """Could every tensor be compared, and does no element of any differ?"""
+        return not any(layer.chain.differing or layer.chain.failure for layer in self.layers)
 
     @property
     def exit_code(self) -> int:
@@ -143,6 +143,7 @@ def diff(
     bias: str = "auto",
     inputs_from: str = "given arrays",
     progress: Progress | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Difference:
     """Run a model under two numerics profiles and count where they differ.
 
@@ -158,6 +159,7 @@ def diff(
         bias: "auto", "as-is" or "rescaled".
         inputs_from: how the result names the inputs.
         progress: called with done, total and what.
+        shapes: of the inputs by name, for PyTorch files that do not keep the example they were traced with.
 
     Raises:
         Q8Error: one sentence why the model, the inputs or an option cannot be used.
@@ -169,7 +171,7 @@ def diff(
     """
     if len(numerics) != 2:
         raise BadInput(f"--numerics: two profiles are compared; found {len(numerics)}.")
-    options = Options(numerics[0], kernels, threads, batch, bias, no_host)
+    options = Options(numerics[0], kernels, threads, batch, bias, no_host, shapes=shapes or {})
     first = open_model(model, options)
     if inputs is None:
         inputs, inputs_from = default_inputs(first)

@@ -214,5 +214,7 @@ class Emulator:
 
 
 def _format(model: Path) -> str:
-    """How the content begins decides; whatever is neither of the others is ONNX."""
+    """How the content begins decides; whatever is neither of the others is ONNX, whose reader says what is no file."""
+    if not model.is_file():
+        return "ONNX"
     return "TFLite" if is_tflite(model) else "PyTorch" if is_torch(model) else "ONNX"

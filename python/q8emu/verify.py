@@ -160,6 +160,10 @@ class _Duel:
             for name in names
             if BACKENDS[name].format not in (emulator.format, "graph")
         }
+        if emulator.options.kernels == SPEC:
+            self._out[SPEC] = (
+                "oracle 'spec' is what --kernels spec runs; it says nothing about itself, choose other kernels"
+            )
 
     def leave_out(self, oracles: Sequence[str]) -> None:
         """Do not ask these oracles, which have to be named."""

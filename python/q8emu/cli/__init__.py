@@ -23,6 +23,7 @@ from q8emu.cli.verify import verify
 from q8emu.errors import Q8Error
 
 TRACEBACK = "Q8EMU_TRACEBACK"
+LONGEST = 2000  # characters of a sentence
 
 app = typer.Typer(
     name="q8emu",
@@ -108,5 +109,6 @@ def _explain(problem: Exception) -> int:
 
 
 def _say(sentence: str, code: int) -> int:
-    print(f"q8emu: {' '.join(sentence.split())}", file=sys.stderr)
+    line = "".join(c if c.isprintable() else "?" for c in " ".join(sentence.split()))  # files choose some of the words
+    print(f"q8emu: {line if len(line) <= LONGEST else f'{line[: LONGEST - 1]}…'}", file=sys.stderr)
     return code

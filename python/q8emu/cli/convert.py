@@ -8,17 +8,23 @@ from typing import Annotated
 
 import typer
 
-from q8emu.cli.options import Bias, Json
+from q8emu.cli.options import Bias, Json, Shape, parse_shapes
 from q8emu.cli.output import console, print_json
 
-Source = Annotated[Path, typer.Argument(help="An .onnx or .tflite file.", metavar="MODEL")]
+Source = Annotated[Path, typer.Argument(help="An .onnx, .tflite or TorchScript file.", metavar="MODEL")]
 Output = Annotated[Path, typer.Argument(help="The .onnx file to write.", metavar="OUT.onnx")]
 Style = Annotated[str, typer.Option("--format", help="qdq or qoperator.", metavar="FORMAT")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that is there.")]
 
 
 def convert(
-    model: Source, output: Output, style: Style = "qdq", force: Force = False, bias: Bias = "auto", json: Json = False
+    model: Source,
+    output: Output,
+    style: Style = "qdq",
+    force: Force = False,
+    shape: Shape = None,
+    bias: Bias = "auto",
+    json: Json = False,
 ) -> None:
     """Write a quantized model as ONNX that ONNX Runtime loads, checked against the file that was read.
 
@@ -29,7 +35,8 @@ def convert(
     from q8emu.convert import convert as write
     from q8emu.report_text import facts, line
 
-    done = write(model, output, style=style, bias=bias, force=force)  # type: ignore[arg-type]
+    shapes = parse_shapes(shape)
+    done = write(model, output, style=style, bias=bias, force=force, shapes=shapes)  # type: ignore[arg-type]
     if json:
         print_json(asdict(done))
         return

@@ -20,7 +20,9 @@ from q8emu.cli.options import (
     NoHost,
     Random,
     Seed,
+    Shape,
     Threads,
+    parse_shapes,
     split_names,
 )
 from q8emu.cli.output import console, print_json, progress
@@ -49,6 +51,7 @@ def diff(
     threads: Threads = 0,
     batch: Batch = None,
     no_host: NoHost = False,
+    shape: Shape = None,
     bias: Bias = "auto",
     json: Json = False,
 ) -> None:
@@ -67,7 +70,8 @@ def diff(
     names = split_names(numerics) or []
     if len(names) != 2:
         raise BadInput(f"--numerics: diff compares two profiles; found {', '.join(names) or 'none'}.")
-    emulator = open_model(model, Options(names[0], kernels, threads, batch, bias, no_host))
+    options = Options(names[0], kernels, threads, batch, bias, no_host, shapes=parse_shapes(shape))
+    emulator = open_model(model, options)
     arrays, source = choice.load(emulator)
     if arrays is None:
         arrays, source = default_inputs(emulator)

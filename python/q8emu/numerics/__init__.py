@@ -30,7 +30,7 @@ def profile(name: str) -> Numerics:
         return PROFILES[name]
     near = difflib.get_close_matches(name, PROFILES, 1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise BadInput(f"There is no numerics profile '{name}'{hint} Known profiles: {', '.join(sorted(PROFILES))}.")
+    raise BadInput(f"There is no numerics profile '{name}'{hint or '.'} Known profiles: {', '.join(sorted(PROFILES))}.")
 
 
 def identity(numerics: Numerics) -> str:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hint
 from q8emu.errors import BadInput
 from q8emu.numerics.numerics import Numerics, Within
 
-MAX_BYTES = 2**20
+MAX_BYTES = 2**16
+MAX_LINE = 1000  # characters; the time that a dotted key takes grows with the square of its length
 TEXTS = ("name", "reproduces", "source")
 """Fields that say what a record is; they decide nothing."""
 KEYS = ("base", "overrides")
@@ -118,6 +119,8 @@ FLOAT_RULES = {
 
 def _load(path: Path) -> dict[str, Any]:
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise BadInput(f"{path}: cannot be read as a numerics profile: it is no file.")
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as problem:
@@ -125,10 +128,15 @@ def _load(path: Path) -> dict[str, Any]:
     if len(data) > MAX_BYTES:
         raise BadInput(f"{path}: a numerics profile has at most {MAX_BYTES} bytes, and this file more.")
     try:
-        return tomllib.loads(data.decode("utf-8"))
+        text = data.decode("utf-8")
+        if max(map(len, text.splitlines()), default=0) > MAX_LINE:
+            raise BadInput(
+                f"{path}: a line of a numerics profile has at most {MAX_LINE} characters, and one here more."
+            )
+        return tomllib.loads(text)
     except UnicodeDecodeError as problem:
         raise BadInput(f"{path}: a TOML file is UTF-8; byte {problem.start} is not.") from problem
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as problem:
+    except (RecursionError, ValueError) as problem:
         said = " ".join(str(problem).split())[:200] or "it is nested too deeply"
         raise BadInput(f"{path}: this is no TOML: {said}.") from problem
 

@@ -49,7 +49,7 @@ def read_torch(model: Path | str, shapes: Shapes | None = None, batch: int | Non
     archive = Archive(Path(model))
     try:
         return _graph(archive, shapes or {}, batch)
-    except (Damaged, ArithmeticError, IndexError, KeyError, RecursionError, TypeError, ValueError) as problem:
+    except (Damaged, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as problem:
         what = problem if isinstance(problem, Damaged) else f"something of the wrong kind ({problem})"
         raise BadModel(
             f"The TorchScript file '{Path(model).name}' is damaged, or not of a quantized model: it has {what}. "

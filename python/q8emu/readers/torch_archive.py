@@ -12,7 +12,13 @@ from pathlib import Path
 from q8emu.errors import BadInput, BadModel, TooLarge
 
 MAX_TEXT = 2**24
-"""Largest member in bytes that is code or a pickle."""
+"""Largest member in bytes that is a pickle."""
+
+MAX_CODE = 2**21
+"""Bytes of code in all; parsed, it takes a few hundred times as much memory."""
+
+MAX_CHANNELS = 2**22
+"""Scales of quantized tensors in all."""
 
 MAX_MEMBERS = 2**17
 
@@ -51,6 +57,11 @@ class Archive:
         if len(infos) > MAX_MEMBERS:
             raise TooLarge(f"'{path}' has {len(infos):,} members; the limit is {MAX_MEMBERS:,}.")
         self._members = {info.filename.partition("/")[2]: info for info in infos}
+        self._code = self._channels = 0
+        if len(self._members) < len(infos):
+            raise BadModel(f"'{path}' has two members of one name; expected a file that torch.jit.save wrote.")
+        if sum(info.compress_size for info in infos) > self._size:
+            raise BadModel(f"'{path}' has members that overlap; expected a file that torch.jit.save wrote.")
         if "data.pkl" not in self._members or not any(name.startswith("code/") for name in self._members):
             raise BadModel(
                 f"'{path}' is a zip archive without TorchScript code; expected a file that torch.jit.save wrote "
@@ -64,13 +75,36 @@ class Archive:
         return name in self._members
 
     def text(self, name: str) -> bytes:
-        """A member that is code or a pickle; it may be compressed.
+        """A member that is a pickle or a word; it may be compressed.
 
         Raises:
             Damaged: it is absent or not readable.
             TooLarge: it passes the limit.
         """
         return self._read(name, MAX_TEXT)
+
+    def code(self, name: str) -> bytes:
+        """A member that is code.
+
+        Raises:
+            Damaged: it is absent or not readable.
+            TooLarge: it passes the limit, or all that were asked for do.
+        """
+        content = self._read(name, MAX_CODE)
+        self._code += len(content)
+        if self._code > MAX_CODE:
+            raise TooLarge(f"The TorchScript file has more than {MAX_CODE:,} bytes of code, the limit.")
+        return content
+
+    def count_channels(self, count: int) -> None:
+        """Count scales before they are unpacked; few bytes of a pickle can ask for many.
+
+        Raises:
+            TooLarge: all together pass the limit.
+        """
+        self._channels += count
+        if self._channels > MAX_CHANNELS:
+            raise TooLarge(f"The TorchScript file has more than {MAX_CHANNELS:,} scales, the limit.")
 
     def storage(self, name: str, size: int) -> bytes:
         """A member of exactly this many bytes, stored as it is."""

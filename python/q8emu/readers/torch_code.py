@@ -8,15 +8,19 @@ list of operators that the reader has. Branches, loops and anything else that is
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from q8emu.errors import UnsupportedOperator
+from q8emu.errors import TooLarge, UnsupportedOperator
 from q8emu.readers.torch_archive import Archive, Damaged
 from q8emu.readers.torch_pickle import Object
 
 MAX_DEPTH = 64
 """Modules inside modules."""
+
+MAX_PARTS = 2**12
+"""Of a list, those of the lists in it included: names can make it grow twofold line by line."""
 
 MAX_CALLS = 2**16
 """Calls in one file; a network for one image needs far less."""
@@ -63,7 +67,7 @@ class Code:
         """A constant of the file: c0, c1 and so on."""
         if not name[1:].isdigit() or int(name[1:]) >= len(self._constants):
             raise Damaged(f"no constant '{name}'")
-        return self._constants[int(name[1:])]
+        return _bounded(self._constants[int(name[1:])])
 
     def operator(self, name: str, arguments: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
         """A call that is no method of the file."""
@@ -85,7 +89,9 @@ class Code:
         if module not in self._files:
             path = f"code/{module.replace('.', '/')}.py"
             try:
-                self._files[module] = ast.parse(self._archive.text(path))
+                with warnings.catch_warnings():  # about the style of the code
+                    warnings.simplefilter("ignore")
+                    self._files[module] = ast.parse(self._archive.code(path))
             except (SyntaxError, ValueError, MemoryError, RecursionError) as problem:
                 raise Damaged(f"code '{path}' that does not parse") from problem
         return self._files[module]
@@ -125,7 +131,7 @@ class _Scope:
             return self._names.get(node.id, Path(node.id))
         if isinstance(node, (ast.List, ast.Tuple)):
             parts = [self._value(part) for part in node.elts]
-            return parts if isinstance(node, ast.List) else tuple(parts)
+            return _bounded(parts if isinstance(node, ast.List) else tuple(parts))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             return -self._value(node.operand)
         if isinstance(node, ast.Subscript):
@@ -141,7 +147,7 @@ class _Scope:
             return self._code.constant(name) if owner == "CONSTANTS" else Path(f"{owner}.{name}")
         if not isinstance(owner, Object):
             raise Damaged(f"an attribute '{name}' of something that is no module")
-        return owner.attribute(name)
+        return _bounded(owner.attribute(name))
 
     def _call(self, node: ast.Call) -> Any:
         function = node.func
@@ -162,6 +168,23 @@ class _Scope:
         if not name:
             raise UnsupportedOperator(f"The TorchScript code calls '{_short(function)}', which q8emu does not read.")
         return self._code.operator(name, arguments, keywords)
+
+
+def _bounded(value: Any) -> Any:
+    """A value of the code, after counting what is in it.
+
+    Raises:
+        TooLarge: it has too many parts; the lists in a list may be one and the same, or the list itself.
+    """
+    left, count = [value], 0
+    while left:
+        top = left.pop()
+        if isinstance(top, (list, tuple, dict)):
+            count += len(top)
+            if count > MAX_PARTS:
+                raise TooLarge(f"The TorchScript code has a list of more than {MAX_PARTS:,} parts, the limit.")
+            left.extend(top.values() if isinstance(top, dict) else top)
+    return value
 
 
 def _short(node: ast.AST) -> str:

@@ -48,7 +48,7 @@ class Packed:
     groups: int = 1
 
 
-def settle(module: Object, path: str = "", depth: int = 0) -> None:
+def settle(module: Object, path: str = "", depth: int = 0, seen: set[int] | None = None) -> None:
     """Give the modules below this one their attributes by name, and replace packed weights by `Packed`.
 
     Raises:
@@ -56,6 +56,10 @@ def settle(module: Object, path: str = "", depth: int = 0) -> None:
     """
     if depth > 64:
         raise Damaged("modules inside modules without an end")
+    seen = set() if seen is None else seen
+    if id(module) in seen:  # a module under two names
+        return
+    seen.add(id(module))
     if isinstance(module.state, tuple) and module.kind.removeprefix("__torch__.").startswith(_CONV_KINDS):
         module.state = _convolution(module.state, path)
     if not isinstance(module.state, dict):
@@ -65,7 +69,7 @@ def settle(module: Object, path: str = "", depth: int = 0) -> None:
             own = f"{path}.{name}" if path else str(name)
             packed = _packed(value, own)
             if packed is None:
-                settle(value, own, depth + 1)
+                settle(value, own, depth + 1, seen)
             else:
                 module.state[name] = packed
 
@@ -102,7 +106,7 @@ def _packed(value: Object, path: str) -> Packed | None:
         return None
     version, tensors, optional = value.state
     if version != "2":
-        raise Damaged(f"convolution weights of format {version!r}; expected '2'")
+        raise Damaged("convolution weights of another format than '2'")
     numbers = [int(n) for n in tensors[0].array().reshape(-1)]
     if len(numbers) != _NUMBERS or numbers[0] != 2 or numbers[10]:
         raise Damaged(f"a convolution '{path}' that is not 2-D, or transposed, which q8emu does not read")
@@ -125,5 +129,5 @@ def _pair(value: Sequence[Any]) -> tuple[int, ...]:
 
 def _count(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < 2**16:
-        raise Damaged(f"a size {value!r} of a convolution")
+        raise Damaged("a size of a convolution that is no integer from 0 to 65,535")
     return value

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from q8emu.readers.shapes import checked_shape
+from q8emu.errors import TooLarge
+from q8emu.readers.shapes import MAX_RANK, checked_shape
 from q8emu.readers.torch_archive import Archive, Damaged
+
+MAX_INSTRUCTIONS = 2**21
+"""In one pickle; each makes one value at most."""
 
 STORAGES: dict[str, tuple[str, str]] = {  # class → numpy dtype, and how q8emu calls the type
     "torch BoolStorage": ("bool", "bool"),
@@ -45,7 +49,7 @@ class Object:
     """An instance: the name of its class, and what it was built from."""
 
     kind: str
-    state: Any = None
+    state: Any = field(default=None, repr=False)  # may contain itself
 
     def attribute(self, name: str) -> Any:
         """A named attribute.
@@ -118,7 +122,7 @@ def load(archive: Archive, name: str) -> Any:
     machine = _Machine(archive, name)
     try:
         return machine.run(archive.text(f"{name}.pkl"))
-    except (ArithmeticError, IndexError, KeyError, LookupError, TypeError, ValueError) as problem:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
         raise Damaged(f"a pickle '{name}.pkl' that does not load ({type(problem).__name__}: {problem})") from problem
 
 
@@ -146,7 +150,9 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def run(self, content: bytes) -> Any:
-        for code, argument, _ in pickletools.genops(content):
+        for count, (code, argument, _) in enumerate(pickletools.genops(content)):
+            if count >= MAX_INSTRUCTIONS:
+                raise TooLarge(f"The pickle '{self._folder}.pkl' has more than {MAX_INSTRUCTIONS:,} instructions.")
             if code.name == "STOP":
                 return self._stack.pop()
             self._step(code.name, argument)
@@ -180,6 +186,8 @@ class _Machine:
             stack[-1].extend(more)
         elif code in ("SETITEM", "SETITEMS"):
             flat = [stack.pop(), stack.pop()][::-1] if code == "SETITEM" else self._marked()
+            if not all(isinstance(key, (str, int, float)) for key in flat[::2]):  # the hash of a tuple has no bounds
+                raise Damaged("a dictionary with keys that are neither text nor numbers")
             stack[-1].update(zip(flat[::2], flat[1::2], strict=True))
         elif code == "NEWOBJ":
             _, kind = stack.pop(), stack.pop()
@@ -192,7 +200,8 @@ class _Machine:
         elif code == "REDUCE":
             arguments, function = stack.pop(), stack.pop()
             if not isinstance(function, Global) or function.name not in CALLS:
-                raise Damaged(f"a pickle that calls '{getattr(function, 'name', function)}', which q8emu does not")
+                what = f"'{function.name}'" if isinstance(function, Global) else "something that is no function"
+                raise Damaged(f"a pickle that calls {what}, which q8emu does not")
             stack.append(CALLS[function.name](*arguments))
         else:
             raise Damaged(f"a pickle with the instruction {code}, which torch does not write")
@@ -207,14 +216,16 @@ class _Machine:
         word, kind, name, _, elements = key
         if word != "storage" or kind.name not in STORAGES:
             raise Damaged(f"a storage of kind '{kind.name}'; expected one of {', '.join(sorted(STORAGES))}")
-        if not isinstance(elements, int) or elements < 0:
-            raise Damaged(f"a storage of {elements} elements")
+        if not isinstance(name, str) or not isinstance(elements, int) or elements < 0:
+            raise Damaged("a storage without a name and a number of elements")
         return Storage(self._archive, f"{self._folder}/{name}", *STORAGES[kind.name], elements)
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
     if not isinstance(storage, Storage) or not all(isinstance(n, int) for n in (offset, *size, *stride)):
         raise Damaged("a tensor without a storage, a shape and strides")
+    if max(len(size), len(stride)) > MAX_RANK:
+        raise Damaged(f"a tensor of more than {MAX_RANK} axes")
     return Tensor(storage, offset, tuple(size), tuple(stride))
 
 
@@ -225,6 +236,8 @@ def _quantized(storage: Any, offset: Any, size: Any, stride: Any, quantizer: Any
     if scheme == "torch per_tensor_affine":
         scales, points = [float(quantizer[1])], [int(quantizer[2])]
     elif scheme == "torch per_channel_affine":
+        for tensor in quantizer[1:3]:
+            plain.storage.archive.count_channels(tensor.array().size)
         scales, points = (t.array().reshape(-1).tolist() for t in quantizer[1:3])
         axis = int(quantizer[3])
     else:
@@ -232,15 +245,27 @@ def _quantized(storage: Any, offset: Any, size: Any, stride: Any, quantizer: Any
     return Tensor(plain.storage, plain.offset, plain.shape, plain.strides, tuple(scales), tuple(points), axis)
 
 
+def _list(values: Any) -> list[Any]:
+    """The list itself: a pickle may ask for many copies with few bytes."""
+    if not isinstance(values, list):
+        raise Damaged("a list that is none")
+    return values
+
+
+def _empty() -> dict[Any, Any]:
+    """A dictionary whose entries come behind it, which is how torch writes them."""
+    return {}
+
+
 CALLS: dict[str, Callable[..., Any]] = {
-    "collections OrderedDict": dict,
+    "collections OrderedDict": _empty,
     "torch._utils _rebuild_parameter": lambda tensor, *rest: tensor,
     "torch._utils _rebuild_qtensor": _quantized,
     "torch._utils _rebuild_tensor_v2": _tensor,
-    "torch.jit._pickle build_boollist": list,
-    "torch.jit._pickle build_doublelist": list,
-    "torch.jit._pickle build_intlist": list,
-    "torch.jit._pickle build_tensorlist": list,
+    "torch.jit._pickle build_boollist": _list,
+    "torch.jit._pickle build_doublelist": _list,
+    "torch.jit._pickle build_intlist": _list,
+    "torch.jit._pickle build_tensorlist": _list,
     "torch.jit._pickle restore_type_tag": lambda value, tag: value,
 }
 """The functions that a pickle may call, and what they mean here."""
