@@ -173,3 +173,10 @@ def compared(model: Path, numerics: str) -> OracleResult:
 def test_the_oracle_runs_no_file(tmp_path: Path) -> None:
     with pytest.raises(BackendUnavailable, match="runs graphs as q8emu reads them, not files"):
         BACKENDS["tosa-single"].open(tmp_path / "m.onnx", [])
+
+
+def test_a_factor_that_rescale_has_not_is_no_verdict() -> None:
+    graph = TosaGraph(Graph((), (), (), {}, {}), "SINGLE_ROUND")
+    x: Any = graph._builder.addPlaceholder([1], graph.dtype("int32"))
+    with pytest.raises(BackendUnavailable, match=r"no RESCALE by 1e\+10"):
+        graph.rescale(x, [0.5, 1e10], 0, 0, ("int32", "int8"))

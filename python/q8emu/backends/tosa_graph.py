@@ -90,7 +90,12 @@ class TosaGraph:
 
     def rescale(self, x: Any, factors: Sequence[float], zero: int, y_zero: int, dtypes: tuple[str, str]) -> Any:
         """RESCALE by one factor, or one per index of the last axis, from one dtype to another."""
-        pairs = [multiplier.quantize_multiplier(factor) for factor in factors]
+        try:
+            pairs = [multiplier.quantize_multiplier(factor) for factor in factors]
+        except ValueError as problem:
+            raise BackendUnavailable(
+                f"the TOSA oracles have no RESCALE by {max(factors):.6g}, which scales combine to: {problem}"
+            ) from problem
         inputs = (
             x,
             self.constant(np.array([p[0] for p in pairs], np.int32)),
