@@ -40,6 +40,10 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "a truth for a number": ('base = "ort"\nfirst_shift = true', r"first_shift is True; expected an integer"),
     "a float": ('base = "ort"\nfirst_shift = 1.0', r"first_shift is 1.0; expected an integer"),
     "no such value": ('base = "ort"\noverflow = "clip"', r"overflow is 'clip'; expected wrap, saturate, refuse"),
+    "a delegate beside own decisions": (
+        'base = "xnnpack"\naccumulator_bits = 16',
+        r"delegate xnnpack .* another accumulator_bits; expected delegate none",
+    ),
     "a number for text": ('base = "ort"\nrounding = 3', r"rounding is 3; expected half_even, half_up, .*hwguide"),
     "an unknown key": ('base = "ort"\nroundng = "floor"', r"'roundng' is no field .* did you mean rounding\?"),
     "a far key": ('base = "ort"\nzzz = 1', r"'zzz' is no field .* the fields are name, "),

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import json
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args, get_origin, get_type_hints
 
@@ -71,7 +71,21 @@ def read_profile(path: Path, bases: Mapping[str, Numerics], operators: Collectio
     for where, made in (("", record), *((f"overrides.{op}: ", _with(record, own)) for op, own in overrides.items())):
         for problem in sorted(set(contradictions(made)) - set(contradictions(base))):
             raise BadInput(f"{path}: {where}{problem}.")
+    _check_delegate(path, record, bases, [*overrides])
     return dataclasses.replace(record, overrides=tuple((op, tuple(own.items())) for op, own in overrides.items()))
+
+
+def _check_delegate(path: Path, record: Numerics, bases: Mapping[str, Numerics], overrides: Sequence[str]) -> None:
+    """What a delegate does not take runs under another profile, where the decisions of this file would not count."""
+    if record.delegate == "none":
+        return
+    own = bases[record.delegate]
+    other = [name for name in decisions() if getattr(record, name) != getattr(own, name)]
+    if other or overrides:
+        raise BadInput(
+            f"{path}: delegate {record.delegate} goes with the decisions of profile {own.name} alone, found another "
+            f"{[*other, *overrides][0]}; expected delegate none."
+        )
 
 
 def contradictions(numerics: Numerics) -> Iterator[str]:
