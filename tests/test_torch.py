@@ -70,6 +70,14 @@ def test_single_operators_agree(numerics: str, operator: str, seed: int, tmp_pat
                 )
 
 
+def test_a_quantized_result_is_a_tensor_too(seed: int, tmp_path: Path) -> None:
+    """A module need not end in a dequantization."""
+    path = case("linear", np.random.default_rng(seed), "fbgemm").save(tmp_path / "model.pt", "fbgemm")
+    report = verify(path, numerics="torch-fbgemm", against=["torch-fbgemm"])
+    assert report.exit_code == 0, report.oracles[0].sentence
+    assert "output" in {row.name for row in report.oracles[0].tensors}
+
+
 # The ResNet8
 
 
