@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import q8emu
+from conformance_torch import SCALES, torch_requantizations
 from q8emu.backends import BACKENDS
 from q8emu.backends.torch import under
 from q8emu.emulator import Emulator, Options
@@ -76,6 +77,14 @@ def test_a_quantized_result_is_a_tensor_too(seed: int, tmp_path: Path) -> None:
     report = verify(path, numerics="torch-fbgemm", against=["torch-fbgemm"])
     assert report.exit_code == 0, report.oracles[0].sentence
     assert "output" in {row.name for row in report.oracles[0].tensors}
+
+
+@pytest.mark.parametrize("operator", ["conv2d", "linear"])
+@pytest.mark.parametrize("scales", SCALES)
+def test_a_float_bias_beside_ties(operator: str, scales: str, rng: np.random.Generator) -> None:
+    """fbgemm fuses the bias under one scale into the accumulator, with one rounding."""
+    found = torch_requantizations("torch-fbgemm", "torch-fbgemm", operator, scales, rng, 2**18)
+    assert found.differing == 0, found.first
 
 
 # The ResNet8

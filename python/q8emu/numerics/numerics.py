@@ -69,7 +69,7 @@ class Numerics:
             the least one.
         float_bias: a bias that the model has in float32, s being x_scale * w_scale; "quantized": half_even(f32(bias /
             s)) as int32; "reciprocal": half_even(f32(bias * f32(1 / s))) as int32; "added": f32(bias / s) added to the
-            float32 accumulator, f32(bias * f32(1 / s)) where s is one for the whole tensor.
+            float32 accumulator; fma(bias, f32(1 / s), f32(accumulator)) where s is one for the whole tensor.
         depthwise: "requantize": as the other products; "ruy_x86_by_8": whole groups of 8 channels in two half_up
             stages, the others by "double_rounding".
         grouped: convolutions in groups; "requantize": as the other products; "double_rounding".
