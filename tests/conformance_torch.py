@@ -22,7 +22,7 @@ Rng = np.random.Generator
 
 OPERATORS = ("conv2d", "linear")
 SCALES = ("per channel", "per tensor")
-MOST_ULPS = 2  # that a float bias lies beside the real value of an integer
+MOST_ULPS = 2  # that a float bias lies beside the value meant
 LARGEST = LARGEST_BIAS - 2**10  # so that it stays within int32 as an integer, ULPs included
 
 
@@ -57,9 +57,10 @@ def one_scale(rng: Rng, channels: int) -> Bulk:
 
 
 def float_bias(rng: Rng, bulk: Bulk) -> np.ndarray:
-    """The real value of each integer bias as float32; every other one is moved by an ULP or two."""
+    """Real values of integers, halves and other fractions as float32; every other one is moved by an ULP or two."""
     integers = np.clip(bulk.bias.astype(np.int64), -LARGEST, LARGEST)
-    real = (integers * bulk.w_scale.astype(np.float64) * bulk.x_scale).astype(np.float32)
+    fractions = np.choose(rng.integers(0, 4, integers.size), [0, 0, 0.5, rng.uniform(0, 1)])
+    real = ((integers + fractions) * bulk.w_scale.astype(np.float64) * bulk.x_scale).astype(np.float32)
     ulps = rng.integers(-MOST_ULPS, MOST_ULPS + 1, real.size) * rng.integers(0, 2, real.size)
     return (real + ulps * np.spacing(real)).astype(np.float32)
 
