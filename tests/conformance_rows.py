@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the conformance table: which profile is held to which oracle, on which operator, by which generator.
 
-A new profile gets its rows here: `tflite_rows` or `onnx_rows` where its oracle runs model files, else `Row` with a
-function of its own. The tests are red until every profile that names an oracle has them.
+A new profile gets its rows here: `tflite_rows`, `onnx_rows` or `torch_rows` where its oracle runs model files, else
+`Row` with a function of its own. The tests are red until every profile that names an oracle has them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Literal
 import numpy as np
 
 import strategies
+import torch_cases as torch_modules
 from conformance_cases import Count, onnx_cases, requantizations, tflite_cases
+from conformance_torch import OPERATORS, SCALES, torch_cases, torch_requantizations
 from strategies_builder import SPELLINGS
 from tflite_cases import CASES
 
@@ -23,6 +25,7 @@ Compare = Callable[[np.random.Generator, int], Count]
 
 TFLITE_BULK = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 LITERT = ("ai_edge_litert.interpreter", "pip install '.[litert]'")
+TORCH = ("torch", "pip install '.[torch]'")
 TOSA = ("tosa_reference_model", "pip install --no-deps tosa-tools")
 NEEDS = {
     "litert": LITERT,
@@ -32,13 +35,11 @@ NEEDS = {
     "tosa-double": TOSA,
     "tosa-inexact": TOSA,
     "tosa-single": TOSA,
+    "torch-fbgemm": TORCH,
+    "torch-qnnpack": TORCH,
 }
 # The profile has no rule, or the oracle no form.
 NOT_TOSA = {"HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "PADV2", "RESIZE_NEAREST_NEIGHBOR", "STRIDED_SLICE", "TANH"}
-
-
-ELSEWHERE = {"torch-fbgemm": "tests/test_torch.py", "torch-qnnpack": "tests/test_torch.py"}
-"""Profiles without rows, and the tests that hold them to their oracle."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,27 @@ def onnx_rows(profile: str, oracle: str, spellings: Sequence[str] = SPELLINGS) -
     ]
 
 
+def torch_rows(profile: str, oracle: str) -> list[Row]:
+    """Every generator of PyTorch modules, many in one file; the products in bulk."""
+    bulk = [
+        Row(
+            profile,
+            oracle,
+            f"{op} {scales}",
+            "requantizations",
+            partial(torch_requantizations, profile, oracle, op, scales),
+            2**18 if scales == "per channel" else 2**15,
+            NEEDS[oracle],
+        )
+        for op in OPERATORS
+        for scales in SCALES
+    ]
+    return bulk + [
+        Row(profile, oracle, op, "cases", partial(torch_cases, profile, oracle, op), 64, NEEDS[oracle])
+        for op in torch_modules.CASES
+    ]
+
+
 ROWS: tuple[Row, ...] = (
     *onnx_rows("ort", "ort"),
     *onnx_rows("qdq", "ort-unfused", spellings=("qdq",)),
@@ -128,4 +150,6 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
     *tflite_rows("tosa-inexact", "tosa-inexact", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
+    *torch_rows("torch-fbgemm", "torch-fbgemm"),
+    *torch_rows("torch-qnnpack", "torch-qnnpack"),
 )

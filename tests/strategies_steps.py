@@ -149,6 +149,8 @@ def requantization(
         return params, {"scale64_bits": multiplier.f64_bits(scales)}
     if rule == "converted":
         biases = {"bias_bits": bits(m.rng.normal(0, 1 / scales[0], length))} if m.c.chance(60) else {}
+        if biases and m.c.chance(50):
+            params["bias_scale_bits"] = int(bits(m.rng.uniform(0.5, 2, 1))[0])
         return params, {"scale_bits": bits(scales * m.c.pick(1, 1, 1e8))} | biases
     if m.c.chance(25):
         params["y_zero_point"] = m.c.integer(-1000, 1000)

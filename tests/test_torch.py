@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import q8emu
+from conformance_torch import SCALES, torch_requantizations
 from q8emu.backends import BACKENDS
 from q8emu.backends.torch import under
 from q8emu.emulator import Emulator, Options
@@ -25,7 +26,7 @@ from q8emu.numerics import PROFILES, profile
 from q8emu.report import Report
 from q8emu.run import Runner
 from q8emu.verify import verify
-from torch_cases import CASES, case
+from torch_cases import CASES, Case, Operand, case, module
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "12"))
 IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
@@ -68,6 +69,37 @@ def test_single_operators_agree(numerics: str, operator: str, seed: int, tmp_pat
                     f"{operator}, seed {seed} number {number}, {kernels}: {len(wrong)} of {got.size} of '{name}' "
                     f"differ, first at {wrong[0]}: expected {array[tuple(wrong[0])]}, got {got[tuple(wrong[0])]}"
                 )
+
+
+def test_a_quantized_result_is_a_tensor_too(seed: int, tmp_path: Path) -> None:
+    """A module need not end in a dequantization."""
+    path = case("linear", np.random.default_rng(seed), "fbgemm").save(tmp_path / "model.pt", "fbgemm")
+    report = verify(path, numerics="torch-fbgemm", against=["torch-fbgemm"])
+    assert report.exit_code == 0, report.oracles[0].sentence
+    assert "output" in {row.name for row in report.oracles[0].tensors}
+
+
+@pytest.mark.parametrize("operator", ["conv2d", "linear"])
+@pytest.mark.parametrize("scales", SCALES)
+def test_a_float_bias_beside_ties(operator: str, scales: str, rng: np.random.Generator) -> None:
+    """fbgemm fuses the bias under one scale into the accumulator, with one rounding."""
+    found = torch_requantizations("torch-fbgemm", "torch-fbgemm", operator, scales, rng, 2**18)
+    assert found.differing == 0, found.first
+
+
+def test_every_sum_of_two_values(tmp_path: Path) -> None:
+    """With a pair whose sum is a tie but for how fbgemm dequantizes."""
+    import torch
+
+    a, b = Operand(0.010359492152929306, 27), Operand(0.03691533952951431, 255)
+    codes = np.arange(256, dtype=np.float32)
+    grids = np.meshgrid((codes - a.point) * np.float32(a.scale), (codes - b.point) * np.float32(b.scale))
+    feeds = {name: grid[None, None] for name, grid in zip("xy", grids, strict=True)}
+    op = torch.ops.quantized.add
+    made = module([a, b], lambda self, x, y: op(x, y, 0.04779304191470146, 0))
+    path = Case("add", made, feeds).save(tmp_path / "model.pt", "fbgemm")
+    report = verify(path, feeds, numerics="torch-fbgemm", against=["torch-fbgemm"])
+    assert report.exit_code == 0, report.oracles[0].sentence
 
 
 # The ResNet8

@@ -7,6 +7,7 @@ saved under the engine that will run it, which decides how weights are packed.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,27 +28,39 @@ class Case:
 
     def save(self, path: Path, engine: str) -> Path:
         """Trace the module on its inputs and write it."""
-        import torch
-
-        from q8emu.backends.torch import under
-
-        with under(engine, 1):
-            traced = torch.jit.trace(self.module, tuple(torch.from_numpy(a) for a in self.feeds.values()))
-            torch.jit.save(traced, str(path))
+        path.write_bytes(traced(self.module, list(self.feeds.values()), engine))
         return path
 
 
-class Draw:
-    """Numbers that a quantized operator may meet."""
+def traced(module: Any, arrays: Sequence[np.ndarray], engine: str) -> bytes:
+    """The file of a module, traced on these inputs under an engine."""
+    import torch
 
-    def __init__(self, rng: Rng) -> None:
+    from q8emu.backends.torch import under
+
+    file = io.BytesIO()
+    with under(engine, 1):
+        example = tuple(torch.from_numpy(a) for a in arrays)
+        torch.jit.save(torch.jit.trace(module, example, check_trace=False), file)
+    return file.getvalue()
+
+
+class Draw:
+    """Numbers that a quantized operator may meet; `batch` is the length of axis 0, by default a random one."""
+
+    def __init__(self, rng: Rng, batch: int | None = None) -> None:
         self.rng = rng
+        self._batch = batch
         self.powers = bool(rng.integers(2))  # scales that are powers of two make exact ties
         self.feeds: dict[str, np.ndarray] = {}
 
     def integer(self, low: int, high: int) -> int:
         """From low to high, both included."""
         return int(self.rng.integers(low, high, endpoint=True))
+
+    def batch(self, most: int) -> int:
+        """The length of axis 0."""
+        return self._batch or self.integer(1, most)
 
     def scale(self, low: float = -8, high: float = -1) -> float:
         """A float32 between two powers of two."""
@@ -77,7 +90,7 @@ class Draw:
 
     def image(self, channels: int) -> tuple[int, int, int, int]:
         """The shape of some images."""
-        return (self.integer(1, 2), channels, self.integer(1, 9), self.integer(1, 9))
+        return (self.batch(2), channels, self.integer(1, 9), self.integer(1, 9))
 
     def channels(self) -> int:
         """Around the lanes of vector kernels."""
@@ -163,7 +176,7 @@ def _linear(relu: bool) -> Callable[[Draw], Case]:
         import torch
 
         depth, units = d.channels(), d.channels()
-        x = d.input((d.integer(1, 5), depth))
+        x = d.input((d.batch(5), depth))
         weight, bias, largest = _weights(d, (units, depth))
         packed = torch.ops.quantized.linear_prepack(weight, bias)
         scale, point = d.near(x.scale * largest * np.sqrt(depth) * 5000 / 60), min(d.point(), 254 if relu else 255)
@@ -196,7 +209,7 @@ def _pool(name: str) -> Callable[[Draw], Case]:
 
         channels = d.channels()
         h, w = d.integer(2, 4), d.integer(2, 4)
-        shape = (d.integer(1, 2), channels, h * d.integer(1, 3), w * d.integer(1, 3))
+        shape = (d.batch(2), channels, h * d.integer(1, 3), w * d.integer(1, 3))
         x = d.input(shape)
         kernel, stride = (d.integer(2, h), d.integer(1, w)), (d.integer(1, 2), d.integer(1, 2))
         behind = bool(d.integer(0, 1))
@@ -279,7 +292,12 @@ CASES: dict[str, Callable[[Draw], Case]] = {
 
 def case(operator: str, rng: Rng, engine: str) -> Case:
     """A random module of this operator, its weights packed for the engine."""
+    return draw(operator, Draw(rng), engine)
+
+
+def draw(operator: str, numbers: Draw, engine: str) -> Case:
+    """A module of this operator from these numbers."""
     from q8emu.backends.torch import under
 
     with under(engine, 1):
-        return CASES[operator](Draw(rng))
+        return CASES[operator](numbers)

@@ -2,7 +2,8 @@
 // The family float_binary: dequantize two vectors, one binary32 operation, quantize.
 //
 //   d_a = f32(f32(a - a_zp) * a_scale), d_b alike;  v = f32(f32(d_a op d_b) / y_scale), NaN to the least value;
-//   or as the family quantize with its rule half_even_reciprocal or half_even_fused;
+//   or as the family quantize with its rule half_even_fused, or with half_even_reciprocal, under which
+//   d_a = fma(a, a_scale, f32(-a_zp * a_scale)), d_b alike;
 //   y = clamp(half_even(v saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin, qmax)
 //
 // Layouts  a, b, y vectors; a step of 0 repeats one element. The dtypes may differ.

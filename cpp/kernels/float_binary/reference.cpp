@@ -21,6 +21,12 @@ float apply(FloatOperator op, float a, float b) {
   return a * b;
 }
 
+// A value from its quantized one; fused, its zero point is multiplied apart.
+float real(int32_t q, int32_t zero_point, float scale, bool fused) {
+  if (!fused) return static_cast<float>(q - zero_point) * scale;
+  return std::fmaf(static_cast<float>(q), scale, static_cast<float>(-zero_point) * scale);
+}
+
 template <class A, class B, class Y>
 void run(const FloatBinaryArgs& args) {
   const A* a = static_cast<const A*>(args.a);
@@ -28,9 +34,10 @@ void run(const FloatBinaryArgs& args) {
   Y* y = static_cast<Y*>(args.y);
   const float reciprocal = 1.0f / args.y_scale;
   const float zero_point = static_cast<float>(args.range.zero_point);
+  const bool fused = args.rule == QuantizeRule::half_even_reciprocal;
   for (int64_t i = 0; i < args.count; ++i) {
-    const float real_a = static_cast<float>(a[i * args.a_step] - args.a_zero_point) * args.a_scale;
-    const float real_b = static_cast<float>(b[i * args.b_step] - args.b_zero_point) * args.b_scale;
+    const float real_a = real(a[i * args.a_step], args.a_zero_point, args.a_scale, fused);
+    const float real_b = real(b[i * args.b_step], args.b_zero_point, args.b_scale, fused);
     const float real_y = apply(args.op, real_a, real_b);
     switch (args.rule) {
       case QuantizeRule::half_even_reciprocal:

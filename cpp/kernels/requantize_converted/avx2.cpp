@@ -11,7 +11,7 @@ namespace q8 {
 namespace {
 
 struct Constants {
-  __m256 low, high, too_large;
+  __m256 bias_scale, low, high, too_large;
   __m256i zero_point;
 };
 
@@ -26,7 +26,8 @@ __m128i narrow(__m256i q) {
 // 8 accumulators to 8 bytes
 void requantize_8(const int32_t* acc, __m256 bias, __m256 scale, const Constants& constants, uint8_t* y) {
   const __m256i loaded = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(acc));
-  const __m256 product = _mm256_mul_ps(_mm256_add_ps(_mm256_cvtepi32_ps(loaded), bias), scale);
+  const __m256 sum = _mm256_fmadd_ps(bias, constants.bias_scale, _mm256_cvtepi32_ps(loaded));
+  const __m256 product = _mm256_mul_ps(sum, scale);
   const __m256 fits = _mm256_cmp_ps(product, constants.too_large, _CMP_LT_OQ);
   const __m256 converted = _mm256_blendv_ps(constants.low, product, fits);
   const __m256 v = _mm256_min_ps(_mm256_max_ps(converted, constants.low), constants.high);
@@ -54,7 +55,8 @@ void requantize_rest(const RequantizeConvertedArgs& args, const int32_t* acc, in
 }  // namespace
 
 void requantize_converted_avx2(const RequantizeConvertedArgs& args) {
-  const Constants constants{.low = _mm256_set1_ps(static_cast<float>(args.range.qmin - args.range.zero_point)),
+  const Constants constants{.bias_scale = _mm256_set1_ps(args.bias_scale),
+                            .low = _mm256_set1_ps(static_cast<float>(args.range.qmin - args.range.zero_point)),
                             .high = _mm256_set1_ps(static_cast<float>(args.range.qmax - args.range.zero_point)),
                             .too_large = _mm256_set1_ps(2147483648.0f),
                             .zero_point = _mm256_set1_epi32(args.range.zero_point)};

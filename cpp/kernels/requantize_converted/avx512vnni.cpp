@@ -12,6 +12,7 @@ void requantize_converted_avx512vnni(const RequantizeConvertedArgs& args) {
   const __m512 high = _mm512_set1_ps(static_cast<float>(args.range.qmax - args.range.zero_point));
   const __m512 too_large = _mm512_set1_ps(2147483648.0f);
   const __m512i zero_point = _mm512_set1_epi32(args.range.zero_point);
+  const __m512 bias_scale = _mm512_set1_ps(args.bias_scale);
   const bool per_channel = args.parameter_stride != 0;
   __m512 scale = _mm512_set1_ps(args.scale[0]);
   __m512 bias = _mm512_set1_ps(args.bias != nullptr ? args.bias[0] : 0.0f);
@@ -23,7 +24,8 @@ void requantize_converted_avx512vnni(const RequantizeConvertedArgs& args) {
       const __mmask16 lanes = static_cast<__mmask16>(left >= 16 ? 0xFFFF : (1 << left) - 1);
       if (per_channel) scale = _mm512_maskz_loadu_ps(lanes, args.scale + c);
       if (per_channel && args.bias != nullptr) bias = _mm512_maskz_loadu_ps(lanes, args.bias + c);
-      const __m512 sum = _mm512_add_ps(_mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes, acc + c)), bias);
+      const __m512 converted = _mm512_cvtepi32_ps(_mm512_maskz_loadu_epi32(lanes, acc + c));
+      const __m512 sum = _mm512_fmadd_ps(bias, bias_scale, converted);
       const __m512 product = _mm512_mul_ps(sum, scale);
       const __mmask16 fits = _mm512_cmp_ps_mask(product, too_large, _CMP_LT_OQ);
       const __m512 v = _mm512_min_ps(_mm512_max_ps(_mm512_mask_blend_ps(fits, low, product), low), high);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The reference kernel of the family requantize_converted, and the table of the family.
+#include <cmath>
+
 #include "kernels/lookup.h"
 #include "kernels/requantize_converted/requantize_converted.h"
 #include "kernels/with_type.h"
@@ -24,7 +26,7 @@ void requantize_converted_reference(const RequantizeConvertedArgs& args) {
       for (int64_t c = 0; c < args.channels; ++c) {
         const int64_t p = c * args.parameter_stride;
         float sum = static_cast<float>(acc[c]);
-        if (args.bias != nullptr) sum += args.bias[p];
+        if (args.bias != nullptr) sum = std::fmaf(args.bias[p], args.bias_scale, sum);
         y[c] = static_cast<Y>(quantize_converted(sum * args.scale[p], args.range));
       }
     }

@@ -2,7 +2,7 @@
 // The family requantize_converted: a tile of int32 accumulators becomes quantized values, with a binary32 bias or none,
 // and with the conversion to int32 of x86-64, which nothing saturates before.
 //
-//   v = f32(f32(f32(acc) + bias[c]) * scale[c]);  q = half_even(v), -2^31 where v is not below 2^31;
+//   v = f32(fma(bias[c], bias_scale, f32(acc)) * scale[c]);  q = half_even(v), -2^31 where v is not below 2^31;
 //   y = clamp(q + zp, qmin, qmax)
 //
 // Layouts  as requantize; bias[channel] or one bias, with the stride of the scale, or no bias.
@@ -25,6 +25,7 @@ struct RequantizeConvertedArgs {
   int64_t rows;
   int64_t channels;
   const float* bias;  // null: none
+  float bias_scale;   // positive and finite
   const float* scale;
   int64_t parameter_stride;  // 1: per channel; 0: one for all
   QuantizedRange range;

@@ -48,7 +48,10 @@ Requantization::Requantization(StepReader& reader, DType y_dtype, std::initializ
     scale64_ = read_scale64(reader, lengths);
   } else if (rule_ == converted_rule) {
     scale_ = reader.positive_f32_array("scale_bits", lengths);
-    if (reader.has_array("bias_bits")) bias_ = reader.finite_f32_array("bias_bits", {std::ssize(scale_)});
+    if (reader.has_array("bias_bits")) {
+      bias_ = reader.finite_f32_array("bias_bits", {std::ssize(scale_)});
+      if (reader.has("bias_scale_bits")) bias_scale_ = reader.positive_f32("bias_scale_bits");
+    }
   } else {
     read_multipliers(reader, lengths, rows);
     range_ = reader.bounds(y_dtype);
@@ -104,6 +107,7 @@ void Requantization::run(const RequantizedTile& tile) const {
                     .rows = tile.rows,
                     .channels = tile.channels,
                     .bias = bias_.empty() ? nullptr : bias_.data() + first,
+                    .bias_scale = bias_scale_,
                     .scale = scale_.data() + first,
                     .parameter_stride = stride,
                     .range = range_,

@@ -50,6 +50,7 @@ class Requantization {
   int64_t double_rounding_from_ = INT64_MAX;  // this channel and all behind it follow that rule
   StagedRule staged_rule_{};
   std::vector<float> scale_, bias_;
+  float bias_scale_ = 1.0f;
   std::vector<double> scale64_;
   std::vector<int32_t> multiplier_, shift_;
   QuantizedRange range_;

@@ -119,7 +119,7 @@ class TorchSession:
             raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_sentence(refusal)}") from refusal
         final, inner = shown[: self._results], shown[self._results :]
         seen = _outputs(final if self._results > 1 else final[0])
-        named = self._named(inner)
+        named = seen | self._named(inner)
         return Trace(
             source=self._oracle.name,
             tensors={name: named[name] for name in named if name in self._taps},

@@ -69,7 +69,7 @@ class Numerics:
             the least one.
         float_bias: a bias that the model has in float32, s being x_scale * w_scale; "quantized": half_even(f32(bias /
             s)) as int32; "reciprocal": half_even(f32(bias * f32(1 / s))) as int32; "added": f32(bias / s) added to the
-            float32 accumulator, f32(bias * f32(1 / s)) where s is one for the whole tensor.
+            float32 accumulator; fma(bias, f32(1 / s), f32(accumulator)) where s is one for the whole tensor.
         depthwise: "requantize": as the other products; "ruy_x86_by_8": whole groups of 8 channels in two half_up
             stages, the others by "double_rounding".
         grouped: convolutions in groups; "requantize": as the other products; "double_rounding".
@@ -93,7 +93,8 @@ class Numerics:
             the larger scale and rounded, the sum requantized; "aligned": both shifted left to the finer scale, the sum
             requantized;
             "float_reciprocal": dequantized and added in float32, then half_even of f32(sum * f32(1 / y_scale)) for
-            whole groups of 64 elements as they are in memory, quantized by `quantize` for the others;
+            whole groups of 64 elements as they are in memory, where fma(a, a_scale, f32(-a_zero_point * a_scale))
+            dequantizes; quantized by `quantize` for the others;
             "common_shift_22": both ratios to y_scale as integers over one power of two, the larger with 22 bits,
             half_away of their sum; "qlinear_22": that where ONNX Runtime fuses the addition, else "float".
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);

@@ -44,6 +44,9 @@ def f32_bits(value: float | np.floating) -> int:
     return int(np.float32(value).view(np.uint32))
 
 
+F32_ONE = f32_bits(1.0)
+
+
 def f32_from_bits(bits: int) -> np.float32:
     """The binary32 number with this bit pattern."""
     return np.uint32(bits).view(np.float32)
@@ -148,10 +151,12 @@ def requantize(acc: int, scale_bits: int, zero_point: int, limits: tuple[int, in
     return clamp(q, *bounds)
 
 
-def requantize_converted(acc: int, bias_bits: int, scale_bits: int, zero_point: int, bounds: tuple[int, int]) -> int:
+def requantize_converted(
+    acc: int, bias_bits: int, scale_bits: int, zero_point: int, bounds: tuple[int, int], bias_scale_bits: int = F32_ONE
+) -> int:
     """Turn an accumulator into a quantized value under a float32 scale and bias, with x86-64's conversion to int32.
 
-    v = f32(f32(f32(acc) + bias) * scale);  q = half_even(v), -2^31 where v is not below 2^31;
+    v = f32(fma(bias, bias_scale, f32(acc)) * scale);  q = half_even(v), -2^31 where v is not below 2^31;
     y = clamp(q + zp, qmin, qmax)
 
     Args:
@@ -160,6 +165,7 @@ def requantize_converted(acc: int, bias_bits: int, scale_bits: int, zero_point: 
         scale_bits: bit pattern of a positive finite binary32 number.
         zero_point: of the output, within its dtype.
         bounds: (qmin, qmax) of the fused activation.
+        bias_scale_bits: as scale_bits, by default of 1.
 
     Source: pytorch/FBGEMM src/QuantUtilsAvx2.cc, confirmed against PyTorch's binaries.
 
@@ -168,7 +174,8 @@ def requantize_converted(acc: int, bias_bits: int, scale_bits: int, zero_point: 
         8
     """
     significand, exponent = round_significand(acc)
-    total = f32(Fraction(significand) * 2**exponent + Fraction(float(f32_from_bits(bias_bits))))
+    bias = Fraction(float(f32_from_bits(bias_bits))) * Fraction(float(f32_from_bits(bias_scale_bits)))
+    total = f32(Fraction(significand) * 2**exponent + bias)
     if not np.isfinite(total):
         return bounds[0]
     v = f32(Fraction(float(total)) * Fraction(float(f32_from_bits(scale_bits))))

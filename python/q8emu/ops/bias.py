@@ -40,8 +40,10 @@ def is_added_in_float(node: Node, low: Lowering) -> bool:
     return is_float and low.numerics.float_bias == "added" and node.out_quant[0] is not None
 
 
-def float_bias(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.ndarray) -> np.ndarray:
-    """float32[O], what is added to the float32 accumulator.
+def float_bias(
+    node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.ndarray
+) -> tuple[np.ndarray, np.float32 | None]:
+    """float32[O], what is added to the float32 accumulator; its scale, where it is to be multiplied on the way.
 
     Raises:
         BadQuantization: it leaves the range of float32.
@@ -49,12 +51,13 @@ def float_bias(node: Node, low: Lowering, x_scale: np.ndarray, w_scale: np.ndarr
     bias = low.graph.constants[node.inputs[2]].reshape(-1)
     scale = _checked(node, bias, x_scale, w_scale)
     weights = node.in_quant[1]
+    whole = weights is not None and weights.is_per_tensor
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        whole = weights is not None and weights.is_per_tensor
-        added = f32_product(bias, np.float32(1) / scale) if whole else (bias / scale).astype(np.float32)
+        reciprocal = np.float32(1) / scale
+        added = f32_product(bias, reciprocal) if whole else (bias / scale).astype(np.float32)
     if not np.isfinite(added).all():
         raise BadQuantization(f"{node.where()}: its bias over x_scale * w_scale leaves the range of float32.")
-    return added
+    return (bias, reciprocal[0]) if whole else (added, None)
 
 
 def f32_product(a: np.ndarray, b: np.ndarray) -> np.ndarray:

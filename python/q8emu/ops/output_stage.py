@@ -11,6 +11,7 @@ from q8emu.graph import Node
 from q8emu.lowering import Lowering
 from q8emu.numerics.multiplier import MIN_SHIFT, REQUANTIZE, RULES, Rescaling, Rule, f64_bits, float32_bits
 from q8emu.numerics.rounding import ROUNDINGS
+from q8emu.numerics.spec import f32_bits
 from q8emu.ops.accumulator import accumulator_params
 from q8emu.ops.base import clamp_params, ratio, scale_bits
 from q8emu.ops.bias import float_bias, is_added_in_float
@@ -76,7 +77,9 @@ def _float32(
     params = params | {"requantize": REQUANTIZE.index("converted")}
     if not is_added_in_float(node, low):
         return params, {"scale_bits": scale_bits(scales)}
-    bias = float_bias(node, low, x_scale, w_scale)
+    bias, bias_scale = float_bias(node, low, x_scale, w_scale)
+    if bias_scale is not None:
+        params = params | {"bias_scale_bits": f32_bits(bias_scale)}
     size = max(bias.size, scales.size)
     full = [np.ascontiguousarray(np.broadcast_to(values, (size,))) for values in (scales, bias)]
     return params, {"scale_bits": scale_bits(full[0]), "bias_bits": scale_bits(full[1])}

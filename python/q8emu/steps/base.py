@@ -100,8 +100,9 @@ def requantized(step: Step, acc: np.ndarray, out: Buffer) -> np.ndarray:
     elif rule == "converted":
         bits = column("scale_bits")
         biases = column("bias_bits") if "bias_bits" in step.arrays else [0] * channels
+        one = integer(step, "bias_scale_bits") if "bias_scale_bits" in step.params else spec.F32_ONE
         values = [
-            spec.requantize_converted(a, biases[i % channels], bits[i % channels], zero_point, clamped)
+            spec.requantize_converted(a, biases[i % channels], bits[i % channels], zero_point, clamped, one)
             for i, a in enumerate(flat)
         ]
     elif rule == "float64":

@@ -59,14 +59,18 @@ OPERATORS = (np.add, np.subtract, np.multiply)
 
 def float_binary(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
     """Dequantize both, one float32 operation, quantize, clamp."""
-    a, b = (
-        numerics.dequantize(x, real(step, f"{side}_scale_bits"), np.int32(integer(step, f"{side}_zero_point")))
-        for x, side in zip(inputs, "ab", strict=True)
-    )
+    rounding = numerics.QUANTIZE[integer(step, "rounding") if "rounding" in step.params else 0]
+    reals = []
+    for x, side in zip(inputs, "ab", strict=True):
+        scale, point = real(step, f"{side}_scale_bits"), np.int32(integer(step, f"{side}_zero_point"))
+        if rounding == "half_even_reciprocal":
+            reals.append(numerics.fma_array(x.astype(np.float32), scale, np.float32(-point) * scale))
+        else:
+            reals.append(numerics.dequantize(x, scale, point))
+    a, b = reals
     with np.errstate(over="ignore", invalid="ignore"):
         v = OPERATORS[integer(step, "operator")](a, b)
     zero_point = np.int32(integer(step, "y_zero_point"))
-    rounding = numerics.QUANTIZE[integer(step, "rounding") if "rounding" in step.params else 0]
     y = numerics.quantize(v, real(step, "y_scale_bits"), zero_point, outs[0].dtype, rounding)
     return [np.clip(y, *bounds(step)).astype(outs[0].dtype)]
 
