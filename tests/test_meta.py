@@ -37,9 +37,10 @@ FLOORS = (
     {"backends", "compare", "inputs", "ops", "readers", "run"},
     {"canonical", "export", "lower", "profile", "report"},
     {"emulator", "report_text"},
-    {"convert", "fingerprint", "inspect"},
+    {"fingerprint", "inspect"},
     {"verify"},
-    {"api", "diff"},
+    {"ptq"},
+    {"api", "convert", "diff"},
     {"cli"},
     {"__main__"},
 )

@@ -246,22 +246,16 @@ def cifar10_inputs(specs: Sequence[InputSpec], folder: Path | None, samples: int
     Raises:
         BadInput: the model does not take such images, or the dataset is absent.
     """
-    from q8emu.datasets import cifar10
+    from q8emu.datasets import cifar10, pixels
 
-    if (
-        len(specs) != 1
-        or specs[0].dtype not in ("float32", "int8", "uint8")
-        or specs[0].shape[1:] not in ((3, 32, 32), (32, 32, 3))
-    ):
+    layout = pixels.layout_of(specs[0].shape) if len(specs) == 1 else None
+    if layout is None or specs[0].dtype not in pixels.DTYPES:
         found = ", ".join(f"'{spec.name}' {spec}" for spec in specs)
         raise BadInput(
             "--cifar10 feeds float32, uint8 or int8 pixels [N, 3, 32, 32] or [N, 32, 32, 3]; the model's inputs are "
             f"{found}."
         )
-    spec = specs[0]
     images, _ = cifar10.test_images(folder)
     if not 1 <= samples <= len(images):
         raise BadInput(f"--cifar10 {samples}: expected 1 to {len(images)} test images.")
-    chosen = images[:samples] if spec.shape[1] == 3 else images[:samples].transpose(0, 2, 3, 1)
-    pixels = (chosen ^ np.uint8(128)).view(np.int8) if spec.dtype == "int8" else chosen.astype(spec.dtype)
-    return {spec.name: np.ascontiguousarray(pixels)}
+    return {specs[0].name: pixels.as_input(images[:samples], specs[0].dtype, layout)}

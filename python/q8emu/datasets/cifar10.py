@@ -29,6 +29,7 @@ FILES = {
     "test_batch.bin": "803d5f7f4d78ea53de84dbe85f74fb6d",
 }
 FOLDER = "cifar-10-batches-bin"
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN = tuple(name for name in FILES if name.startswith("data_batch"))
 TEST = ("test_batch.bin",)
 _IMAGE_BYTES = 1 + 3 * 32 * 32
