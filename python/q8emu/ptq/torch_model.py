@@ -104,7 +104,9 @@ def graph_of(found: Any, path: Path) -> onnx.ModelProto:
             if tensor.name in missing:
                 tensor.raw_data = _numbers(missing.pop(tensor.name), tensor, path)
     except (DecodeError, AttributeError, LookupError, TypeError, ValueError) as problem:
-        raise BadModel(f"'{path}' is damaged: its graph or weights are of the wrong kind; convert it again.") from problem
+        raise BadModel(
+            f"'{path}' is damaged: its graph or weights are of the wrong kind; convert it again."
+        ) from problem
     if missing:
         raise BadModel(f"'{path}' has weights '{next(iter(missing))}', which its graph does not; convert it again.")
     try:
@@ -176,7 +178,16 @@ def _unpickle(torch: Any, path: Path, *, trust: bool) -> Any:
             f"'{path}' holds more than tensors, and loading it would run code that the file chooses: convert the "
             "model from ONNX instead, or say --trust (in Python: trust=True) if you made the file."
         ) from problem
-    except (AttributeError, EOFError, ImportError, LookupError, OSError, RuntimeError, TypeError, ValueError) as problem:
+    except (
+        AttributeError,
+        EOFError,
+        ImportError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as problem:
         raise BadModel(f"'{path}' is no file that torch.save wrote, or damaged: {_first_line(problem)}.") from problem
 
 
