@@ -155,7 +155,8 @@ def _kept_when_whole(target: Path) -> Iterator[Path]:
 
 
 def _opset(model: onnx.ModelProto) -> int:
-    return next(o.version for o in model.opset_import if not o.domain)
+    version: int = next(o.version for o in model.opset_import if not o.domain)
+    return version
 
 
 def _operators(model: onnx.ModelProto) -> dict[str, int]:

@@ -227,7 +227,7 @@ def _pool(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | None) ->
     (top, bottom), (left, right) = pads(layer, (height, width), kernel, strides)
     sizes = (height + top + bottom - kernel[0]) // strides[0] + 1, (width + left + right - kernel[1]) // strides[1] + 1
     op = "MaxPool" if layer.kind == "MaxPooling2D" else "AveragePool"
-    window = {"kernel_shape": kernel, "strides": strides, "pads": [top, left, bottom, right]}
+    window: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": [top, left, bottom, right]}
     return net.add(op, layer.name, [xs[0].name], (*sizes, channels), **window)
 
 

@@ -128,7 +128,7 @@ def module_of(model: onnx.ModelProto) -> Any:
     torch = import_torch()
     named = _named(torch, model)
     shapes = input_shapes(named)
-    plain = all(name.isascii() and name.isidentifier() and not iskeyword(name) for name in shapes)
+    plain = all(name.isascii() and name.isidentifier() and not iskeyword(name) and name != "self" for name in shapes)
     with _quiet():
         try:
             from onnx2torch import convert
@@ -138,7 +138,7 @@ def module_of(model: onnx.ModelProto) -> Any:
             ) from problem
         try:
             module = convert(named, save_input_names=plain).eval()
-        except (ArithmeticError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as problem:
+        except Exception as problem:  # what it raises has no common class
             raise UnsupportedOperator(
                 f"onnx2torch does not convert this model: {' '.join(str(problem).split())[:300]}."
             ) from problem
