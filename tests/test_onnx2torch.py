@@ -91,7 +91,7 @@ def small(op: str, name: str, *shapes: list[int], **attributes: Any) -> onnx.Mod
     constants = [numpy_helper.from_array(np.ones(s, np.float32), f"c{i}") for i, s in enumerate(shapes)]
     node = helper.make_node(op, ["x", *[c.name for c in constants]], ["y"], name, **attributes)
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 2, 8, 8]) for n in "xy"]
-    graph = helper.make_graph([node], "g", ends[:1], [helper.make_empty_tensor_value_info("y")], constants)
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 

@@ -71,7 +71,7 @@ def load(path: Path | str, *, trust: bool = False) -> Any:
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"There is no model file '{path}'; expected the path of a .pt file.")
-    if _is_torchscript(path):
+    if "constants.pkl" in _members(path):
         raise BadInput(
             f"'{path}' is a TorchScript file; expected a float model that 'q8emu convert model.onnx model.pt' wrote, "
             "or a pickled module."
@@ -155,11 +155,11 @@ def _named(torch: Any, model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with plain, unique names of nodes: they become names in code that torch.fx writes and runs."""
     import onnx
 
-    named, taken = onnx.ModelProto(), {"initializers", "input_shapes", "output_names"}
+    named, taken = onnx.ModelProto(), {"initializers", "input_shapes", "output_names", *dir(torch.nn.Module())}
     named.CopyFrom(model)
     for number, node in enumerate(named.graph.node):
         name = re.sub(r"[^0-9A-Za-z_]", "_", node.name or node.op_type)
-        if not name.isidentifier() or iskeyword(name) or name in taken or hasattr(torch.nn.Module, name):
+        if not name.isidentifier() or iskeyword(name) or name in taken:
             name = f"{name}_{number}" if name[:1].isalpha() else f"node_{name}_{number}"
         if name in taken:
             raise UnsupportedOperator(f"The node '{node.name}' has the name of another one; give them different names.")
@@ -229,14 +229,14 @@ def _numbers(tensor: Any, wanted: onnx.TensorProto, path: Path) -> bytes:
     return data
 
 
-def _is_torchscript(path: Path) -> bool:
+def _members(path: Path) -> list[str]:
     import zipfile
 
     try:
         with zipfile.ZipFile(path) as archive:
-            return any(name.partition("/")[2] == "constants.pkl" for name in archive.namelist())
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return False
+            return [name.partition("/")[2] for name in archive.namelist()]
+    except (OSError, ValueError, zipfile.BadZipFile) as problem:
+        raise BadModel(f"'{path}' is no file that torch.save wrote, or damaged: {_first_line(problem)}.") from problem
 
 
 def _first_line(problem: BaseException) -> str:
