@@ -187,7 +187,7 @@ def _products(layer: Entry) -> Any:
     """The sums at one position, of the cells (row, column, values) that are inside the image."""
 
     def convolve(cells: Any) -> np.ndarray:
-        kernel, total = layer.weights["kernel"].astype(np.float64), 0.0
+        kernel, total = layer.weights["kernel"].astype(np.float64), np.zeros(())
         groups = layer.config.get("groups", 1)
         for i, j, values in cells:
             parts = [v @ k for v, k in zip(np.split(values, groups), np.split(kernel[i, j], groups, -1), strict=True)]

@@ -234,9 +234,9 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
     tensor = external.graph.initializer[0]
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="/etc/passwd")
-    cases = {
-        "no file that torch.save wrote": lambda: path.write_bytes(b"nothing") and path,
-        "no file that torch.save wrote, or": lambda: path.write_bytes(b"PK\x03\x04nothing") and path,
+    cases: dict[str, Callable[[], object]] = {
+        "no file that torch.save wrote": lambda: path.write_bytes(b"nothing"),
+        "no file that torch.save wrote, or": lambda: path.write_bytes(b"PK\x03\x04nothing"),
         "holds no module": lambda: damaged(path, format="q8emu.torch/9"),
         "of the wrong kind": lambda: damaged(path, graph=b"\xff\xff"),
         "graph or weights": lambda: damaged(path, state=3),
@@ -247,8 +247,9 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
         "is damaged": lambda: damaged(path, state={}),
     }
     for words, write in cases.items():
+        write()
         with pytest.raises((BadModel, BadInput, UnsupportedOperator)) as problem:
-            torch_model.load(write())
+            torch_model.load(path)
         assert words in str(problem.value) and "\n" not in str(problem.value), (words, problem.value)
     with pytest.raises(BadInput, match="There is no model file"):
         torch_model.load(tmp_path / "absent.pt")
