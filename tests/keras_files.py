@@ -110,6 +110,27 @@ def draw(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
     return rng.normal(0, 0.5, list(shape)).astype(np.float32)
 
 
+def residual(rng: Rng) -> list[Entry]:
+    """A residual network of every kind that the ResNet8 has."""
+    same = {"padding": "same"}
+    layers = chain(
+        conv("c1", rng, [3, 3, 3, 4], **same),
+        normalization("n1", rng, 4),
+        Entry("Activation", "a1", {"activation": "relu"}),
+        conv("c2", rng, [3, 3, 4, 6], strides=[2, 2], **same),
+        normalization("n2", rng, 6),
+        conv("c3", rng, [1, 1, 4, 6], strides=[2, 2], **same),
+        Entry("Add", "add", {}, ["n2", "c3"]),
+        Entry("Activation", "a2", {"activation": "relu"}),
+        Entry("AveragePooling2D", "pool", {"pool_size": [4, 4]}),
+        Entry("Flatten", "flat"),
+        dense("d", rng, [6, 10], activation="softmax"),
+        shape=[8, 8, 3],
+    )
+    layers[6].inputs = ["a1"]
+    return layers
+
+
 # What the layers compute
 
 FUNCTIONS: dict[str, Any] = {
