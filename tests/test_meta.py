@@ -36,7 +36,7 @@ FLOORS = (
     {"lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},
     {"canonical", "export", "lower", "profile", "report"},
-    {"emulator", "report_text"},
+    {"emulator", "listing", "report_text"},
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
