@@ -40,7 +40,7 @@ FLOORS = (
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
-    {"api", "convert", "diff"},
+    {"api", "convert", "diff", "draw"},
     {"cli"},
     {"__main__"},
 )

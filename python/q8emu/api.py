@@ -102,7 +102,7 @@ def run(
 def inspect(model: Emulator | Path | str | None = None) -> Inspection:
     """The nodes of a model with quantization parameters, the steps they lower to, and what stays in float.
 
-    Also the nodes of the file as it has them, each parameter with where it lives; of a float model there is nothing else.
+    Also the nodes of the file, each parameter with where it lives; of a float model there is nothing else.
 
     Args:
         model: what `load` returned, or a path; without it the packaged ResNet8.

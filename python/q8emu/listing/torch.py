@@ -26,7 +26,8 @@ def list_torch(model: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[FileNo
     Raises:
         Q8Error: the file cannot be read.
     """
-    network, calls = Network(), []
+    network = Network()
+    calls: list[Call] = []
 
     def visit(name: str, values: Sequence[Any], options: Mapping[str, Any]) -> Any:
         try:
