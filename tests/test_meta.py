@@ -115,6 +115,8 @@ def test_public_names() -> None:
     assert callable(q8emu.run)
     assert callable(q8emu.inspect)
     assert callable(q8emu.diff)
+    import_module("q8emu.draw")
+    assert callable(q8emu.draw)
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,9 @@ def _public(name: str) -> property:
 class _Package(ModuleType):
     """The package as a module whose public names are properties.
 
-    `convert`, `diff`, `draw`, `inspect`, `run` and `verify` are functions and also files of the package. Python binds a file's
-    module to its name in the package when it is imported; the setter of the property ignores that, so `q8emu.verify`
-    is always the function. `from q8emu.verify import ...` reads the file, as ever.
+    `convert`, `diff`, `draw`, `inspect`, `run` and `verify` are functions and also files of the package. Python binds a
+    file's module to its name in the package when it is imported; the setter of the property ignores that, so
+    `q8emu.verify` is always the function. `from q8emu.verify import ...` reads the file, as ever.
     """
 
     @property

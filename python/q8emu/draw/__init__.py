@@ -70,7 +70,7 @@ def draw(
         shapes: as for `load`.
 
     Raises:
-        DrawingFailed: Graphviz or pydot is missing, or Graphviz fails; the text is then in OUTPUT.dot where there is one.
+        DrawingFailed: Graphviz or pydot is missing, or Graphviz fails; the text for it is then in OUTPUT.dot.
         Q8Error: the model cannot be read, or the output cannot be written.
 
     Example:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from q8emu.draw.adds import residual_adds
 from q8emu.draw.dot import quoted
-from q8emu.draw.labels import A, B, KINDS, QUIET, Shapes, edge_label, kind_of, node_label, port_label, title
+from q8emu.draw.labels import KINDS, QUIET, A, B, Shapes, edge_label, kind_of, node_label, port_label, title
 from q8emu.draw.overlay import Overlay
 from q8emu.graph import Graph, QuantParams
 

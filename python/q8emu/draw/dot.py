@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text for Graphviz, and the program `dot` that makes pictures of it. Names from model files are cut and escaped here."""
+"""Text for Graphviz, and the program `dot` that makes pictures of it; names from model files are cut and escaped."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LONGEST_NAME, LONGEST_TIP = 44, 300  # characters
 
 
 def cut(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name of a file as one short line: what does not print becomes "?", a long one loses its middle.
+    r"""A name of a file as one short line: what does not print becomes "?", a long one loses its middle.
 
     Example:
-        >>> cut("conv\\n1"), cut("model/batch_normalization/FusedBatchNorm", 20)
+        >>> cut("conv\n1"), cut("model/batch_normalization/FusedBatchNorm", 20)
         ('conv?1', 'model/batch_n…chNorm')
     """
     name = "".join(c if c.isprintable() else "?" for c in name)

@@ -61,7 +61,7 @@ class _Names:
 
 
 def harmless(name: str) -> str:
-    """A name without characters that Graphviz or pydot would read as more than a name.
+    r"""A name without characters that Graphviz or pydot would read as more than a name.
 
     Example:
         >>> harmless('a:"b"\n')
