@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the documents, made from the code: between `<!-- generated: NAME -->` and `<!-- end -->`; and a picture.
+"""Tables of the documents, made from the code: between `<!-- generated: NAME -->` and `<!-- end -->`; and a picture.
 
 python docs/generate.py --check     compares; exit code 1 and the names of the pages that are out of date
 python docs/generate.py --write     rewrites them

@@ -18,6 +18,7 @@ from command_line import Outcome
 from q8emu.errors import UnsupportedOperator
 from q8emu.listing import FileNode, FileOperand, Listing, list_nodes
 from small_models import CHANNELS, dynamic_product, residual
+from strategies_bad_models import BAD_MODELS, conv_model
 from tflite_files import File
 
 GOLDEN = sorted((Path(__file__).parent.parent / "golden" / "models").glob("*.onnx"))
@@ -187,6 +188,21 @@ def test_a_model_that_is_not_emulated(qdq: Path, capsys: pytest.CaptureFixture[s
     assert "does not emulate" in found["notes"][0]
 
 
+@pytest.mark.parametrize("name", BAD_MODELS)
+def test_bad_models_are_listed_or_refused(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Never a traceback; a node whose operands are not those of its operator is no reason for one."""
+    proto = conv_model()
+    BAD_MODELS[name][0](proto)
+    path = tmp_path / "bad.onnx"
+    path.write_bytes(proto.SerializeToString())
+    outcome = Outcome(capsys, "inspect", path, "--file-nodes", "--json")
+    assert "should have explained" not in outcome.err
+    if outcome.code != 0:
+        outcome.assert_sentence()
+    else:
+        assert outcome.json["file"]["nodes"]
+
+
 def test_names_do_not_reach_the_terminal_as_commands(qdq: Path, capsys: pytest.CaptureFixture[str]) -> None:
     proto = onnx.load(qdq)
     proto.graph.node[2].name = "stem\x1b[2J"
@@ -211,7 +227,7 @@ def test_tflite(tmp_path: Path) -> None:
     assert place(node.inputs[1])["tensor"] == w and place(node.inputs[1])["buffer"] > 0
     q = node.inputs[1].quantization
     assert q is not None and q.scale_at is not None
-    assert (q.axis, q.scale, q.scale_at.tensor) == (0, (np.float32(0.1), np.float32(0.2)), w)
+    assert (q.axis, q.scale, q.scale_at.tensor) == (0, (float(np.float32(0.1)), float(np.float32(0.2))), w)
 
 
 def test_tflite_float_model(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def quoted(name: str, longest: int = LONGEST_TIP) -> str:
     r"""A name as a quoted attribute; Graphviz reads entities and backslashes there.
 
     Example:
-        >>> print(quoted('say "\N"'))
+        >>> print(quoted(r'say "\N"'))
         "say &quot;\\N&quot;"
     """
     return '"' + html.escape(cut(name, longest)).replace("\\", "\\\\") + '"'
