@@ -138,6 +138,30 @@ def test_per_channel_weights_of_a_qlinear_operator() -> None:
     assert gemm.inputs[3].quantization is not None and gemm.inputs[3].quantization.axis == 0
 
 
+def test_columns_of_a_qlinear_product(tmp_path: Path) -> None:
+    """Scales per column of the second operand: axis 1 of two."""
+    constants = {"xs": np.float32(0.02), "xz": np.int8(3), "w": np.ones((3, 2), np.int8)}
+    constants |= {
+        "ws": np.array([0.1, 0.2], np.float32),
+        "wz": np.zeros(2, np.int8),
+        "ys": np.float32(1),
+        "yz": np.int8(0),
+    }
+    x, y = (helper.make_tensor_value_info(n, TensorProto.INT8, [1, c]) for n, c in (("x", 3), ("y", 2)))
+    graph = helper.make_graph(
+        [helper.make_node("QLinearMatMul", ["x", *constants], ["y"])],
+        "product",
+        [x],
+        [y],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    path = tmp_path / "m.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    (node,) = list_nodes(path, "ONNX").nodes
+    assert [o.role for o in node.inputs] == "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point".split()
+    assert node.inputs[3].quantization is not None and node.inputs[3].quantization.axis == 1
+
+
 def test_parameters_of_the_run_have_a_place_and_no_value(tmp_path: Path) -> None:
     listing = list_nodes(dynamic_product(tmp_path / "m.onnx"), "ONNX")
     product = next(n for n in listing.nodes if n.operator == "MatMulInteger")
