@@ -278,4 +278,10 @@ def test_torchscript(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert place(relu.inputs[0])["node"] == 0
     assert (erf.operator, erf.outputs[0].shape, place(erf.inputs[0])["node"]) == ("torch.erf", None, 1)
     Outcome(capsys, "inspect", path, "--shape", "1,4").assert_sentence("torch.erf")
+    with zipfile.ZipFile(tmp_path / "float.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02c__torch__\nM\n)\x81}(X\x08\x00\x00\x00training\x89ub.")
+        archive.writestr(
+            "m/code/__torch__.py", code.replace("torch.quantize_per_tensor(x, 0.5, 3, 13)", "torch.sin(x)")
+        )
+    assert "1 torch.sin" in Outcome(capsys, "inspect", tmp_path / "float.pt", "--shape", "1,4").out
     assert Outcome(capsys, "inspect", path, "--shape", "1,4", "--file-nodes").code == 0

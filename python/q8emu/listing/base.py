@@ -177,9 +177,10 @@ class Listing:
 
     @property
     def is_float(self) -> bool:
-        """Does no node have a quantized operand?"""
+        """Are there nodes, and does none of them quantize or have a quantized operand?"""
         operands = [o for node in self.nodes for o in (*node.inputs, *node.outputs)]
-        return not any(o.quantization or o.dtype in QUANTIZED for o in operands)
+        named = any("quant" in node.operator.lower() for node in self.nodes)
+        return bool(self.nodes) and not named and not any(o.quantization or o.dtype in QUANTIZED for o in operands)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

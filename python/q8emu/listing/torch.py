@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from q8emu.errors import Q8Error
+from q8emu.errors import BadModel, Q8Error
 from q8emu.graph import QuantParams
 from q8emu.listing.base import FileNode, FileOperand, Place, Quantization, plain
 from q8emu.readers.torch import visit_torch
+from q8emu.readers.torch_code import Path as Undefined
 from q8emu.readers.torch_modules import Packed
 from q8emu.readers.torch_network import Network, Value
 from q8emu.readers.torch_operators import operator
@@ -30,6 +31,9 @@ def list_torch(model: Path, shapes: Mapping[str, Sequence[int]]) -> tuple[FileNo
     calls: list[Call] = []
 
     def visit(name: str, values: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        undefined = next((v for v in (*values, *options.values()) if isinstance(v, Undefined)), None)
+        if undefined is not None:
+            raise BadModel(f"{name} reads '{undefined}', which the code does not define; expected a tensor.")
         try:
             result = operator(network, name, values, options)
         except (Q8Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
