@@ -291,7 +291,7 @@ def test_without_vnni_u8_s8_products_are_made_exact(tmp_path: Path, monkeypatch:
 def test_without_vnni_an_oracle_that_cannot_be_exact_is_no_oracle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """ONNX Runtime 1.31 fails on this model under the option (it adds two zero points of one name)."""
+    """ONNX Runtime fails on this model under the option (it adds two zero points of one name)."""
     monkeypatch.setattr(ort_module, "this_cpu", lambda: OLD_CPU)
     model = residual(tmp_path / "u8.onnx", "uint8", weight_zero_points=False)
     with pytest.raises(BackendUnavailable, match="AVX2 without VNNI"):

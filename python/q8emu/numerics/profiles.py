@@ -9,7 +9,7 @@ from q8emu.numerics.numerics import Numerics
 
 ORT = Numerics(
     name="ort",
-    reproduces="ONNX Runtime 1.31 CPU, fused graph with integer kernels, x86-64 with AVX2 and FMA",
+    reproduces="ONNX Runtime 1.32 CPU, fused graph with integer kernels, x86-64 with AVX2 and FMA",
     oracle="ort",
     scale="float32",
     multiplier_bits=32,
@@ -50,7 +50,7 @@ ORT = Numerics(
 QDQ = replace(
     ORT,
     name="qdq",
-    reproduces="ONNX Runtime 1.31 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
+    reproduces="ONNX Runtime 1.32 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
     oracle="ort-unfused",
     add="float",
     multiply="float",
