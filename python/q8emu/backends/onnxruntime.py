@@ -148,7 +148,7 @@ class OrtSession:
                 f"oracle '{self._oracle.name}': {saturates}, and it refuses this model with {PRECISE}=1, which would "
                 f"make it exact ({_first_line(refusal)}); {otherwise}"
             ) from refusal
-        if precise.mixes_u8_and_s8():
+        if precise.mixes_u8_and_s8(computed=True):  # constant weights that stay int8 are too small to saturate
             raise BackendUnavailable(
                 f"oracle '{self._oracle.name}': {saturates}, and {PRECISE}=1 makes those with constant int8 weights "
                 f"exact only, while this model multiplies two tensors that it computes; {otherwise}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""softmax: a table of 256 exponentials, a sequential float32 sum, one float64 quotient per element; softmax_fixed: int32."""
+"""softmax: a table of 256 exponentials, a sequential float32 sum, float64 quotients; softmax_fixed: int32."""
 
 from __future__ import annotations
 
