@@ -57,7 +57,7 @@ def missing(row: Row) -> str | None:
             importlib.import_module(row.needs[0])
         except ImportError:
             return f"needs the package {row.needs[0]}: {row.needs[1]}"
-    return None
+    return BACKENDS[row.oracle].why_unavailable() if row.oracle in BACKENDS else None
 
 
 def record(row: Row, found: Count, command: str) -> dict[str, Any]:

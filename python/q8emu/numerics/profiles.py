@@ -150,6 +150,7 @@ TORCH_FBGEMM = replace(
     name="torch-fbgemm",
     reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX-512 and VNNI",
     oracle="torch-fbgemm",
+    overflow="pair_saturate_depthwise",
     conversion="x86",
     float_bias="added",
     add="float_reciprocal",
@@ -164,12 +165,22 @@ TORCH_FBGEMM = replace(
     ),
 )
 
+TORCH_FBGEMM_AVX2 = replace(
+    TORCH_FBGEMM,
+    name="torch-fbgemm-avx2",
+    reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX2 and without AVX-512",
+    oracle="torch-fbgemm-avx2",
+    overflow="pair_saturate_all",
+    average_pool="by_memory_8",
+)
+
 TORCH_QNNPACK = replace(
     TORCH_FBGEMM,
     name="torch-qnnpack",
     reproduces="PyTorch 2.13 CPU, engine qnnpack, x86-64",
     oracle="torch-qnnpack",
     scale="float32_reciprocal",
+    overflow="wrap",
     float_bias="reciprocal",
     add="common_shift_22",
     average_pool="ratio",
