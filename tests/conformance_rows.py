@@ -92,7 +92,7 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), alone:
             op,
             "cases",
             partial(tflite_cases, profile, oracle, op),
-            1 if op in alone else 64,
+            1 if op in alone else 256,
             NEEDS[oracle],
         )
         for op in CASES
