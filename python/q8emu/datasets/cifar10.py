@@ -32,7 +32,8 @@ FOLDER = "cifar-10-batches-bin"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN = tuple(name for name in FILES if name.startswith("data_batch"))
 TEST = ("test_batch.bin",)
-_IMAGE_BYTES = 1 + 3 * 32 * 32
+IMAGES_PER_FILE = 10_000
+_FILE_BYTES = IMAGES_PER_FILE * (1 + 3 * 32 * 32)
 _LIMIT = 1 << 28  # bytes of the download, and of each unpacked file
 
 
@@ -74,9 +75,9 @@ def read(folder: Path, files: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
             raw = np.fromfile(folder / name, np.uint8)
         except OSError as problem:
             raise BadInput(f"CIFAR-10: cannot read '{folder / name}' ({problem.strerror}).") from problem
-        if raw.size != 10_000 * _IMAGE_BYTES:
-            raise BadInput(f"CIFAR-10: '{folder / name}' has {raw.size:,} bytes, expected {10_000 * _IMAGE_BYTES:,}.")
-        parts.append(raw.reshape(-1, _IMAGE_BYTES))
+        if raw.size != _FILE_BYTES:
+            raise BadInput(f"CIFAR-10: '{folder / name}' has {raw.size:,} bytes, expected {_FILE_BYTES:,}.")
+        parts.append(raw.reshape(IMAGES_PER_FILE, -1))
     rows = np.concatenate(parts)
     return rows[:, 1:].reshape(-1, 3, 32, 32).copy(), rows[:, 0].copy()
 
