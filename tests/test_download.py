@@ -41,7 +41,13 @@ def fetch(address: str, folder: Path, progress: download.Progress | None = None)
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(p.name for p in folder.rglob("*") if p.is_file())
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() or not any(p.iterdir()))
+
+
+def part(folder: Path) -> Path:
+    """What has arrived of the file."""
+    (folder / "file.bin.part").mkdir(exist_ok=True)
+    return folder / "file.bin.part" / "content"
 
 
 def test_a_file_is_fetched_once(server: Site, tmp_path: Path) -> None:
@@ -50,7 +56,7 @@ def test_a_file_is_fetched_once(server: Site, tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     path = fetch(server.address, folder, lambda *now: told.append(now))
     assert path.read_bytes() == CONTENT
-    assert names(tmp_path) == ["file.bin"]
+    assert names(folder) == ["file.bin"]
     assert [done for done, _, _ in told] == sorted(done for done, _, _ in told)
     assert told[-1] == (SIZE, SIZE, "fetching file.bin")
     fetch(server.address, folder)
@@ -72,11 +78,13 @@ def test_the_next_run_goes_on_where_this_one_gave_up(server: Site, tmp_path: Pat
     server.plan = ["cut 70000", *["cut 0"] * download.PATIENCE]
     with pytest.raises(BadInput, match=r"(ended early|IncompleteRead).*; 70,000 of 300,000 bytes are here"):
         fetch(server.address, tmp_path)
-    assert names(tmp_path) == ["file.bin.part"]
-    assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[:70_000]
+    assert names(tmp_path) == ["file.bin.part/content"]
+    assert part(tmp_path).read_bytes() == CONTENT[:70_000]
     server.seen.clear()
+    (tmp_path / "file.bin.part" / "left by a killed process").touch()
     assert fetch(server.address, tmp_path).read_bytes() == CONTENT
     assert server.seen == ["bytes=70000-"]
+    assert names(tmp_path) == ["file.bin"]
 
 
 def test_an_interrupt_keeps_what_is_there(server: Site, tmp_path: Path) -> None:
@@ -85,8 +93,8 @@ def test_an_interrupt_keeps_what_is_there(server: Site, tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         fetch(server.address, tmp_path, stop)
-    assert names(tmp_path) == ["file.bin.part"]
-    kept = (tmp_path / "file.bin.part").stat().st_size
+    assert names(tmp_path) == ["file.bin.part/content"]
+    kept = part(tmp_path).stat().st_size
     assert 0 < kept < SIZE
     assert fetch(server.address, tmp_path).read_bytes() == CONTENT
     assert server.seen == ["", f"bytes={kept}-"]
@@ -99,12 +107,12 @@ def test_a_server_without_ranges_sends_all_of_it_again(server: Site, tmp_path: P
 
 
 def test_a_finished_part_needs_no_server(tmp_path: Path) -> None:
-    (tmp_path / "file.bin.part").write_bytes(CONTENT)
+    part(tmp_path).write_bytes(CONTENT)
     assert fetch(closed_port(), tmp_path).read_bytes() == CONTENT
 
 
 def test_a_part_that_is_too_long_is_dropped(server: Site, tmp_path: Path) -> None:
-    (tmp_path / "file.bin.part").write_bytes(bytes(SIZE + 1))
+    part(tmp_path).write_bytes(bytes(SIZE + 1))
     assert fetch(server.address, tmp_path).read_bytes() == CONTENT
     assert server.seen == [""]
 
@@ -159,8 +167,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 
 def test_one_process_at_a_time(server: Site, tmp_path: Path) -> None:
-    part = tmp_path / "file.bin.part"
-    with part.open("wb") as other:
+    with part(tmp_path).open("wb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(BadInput, match="Another process is fetching"):
             fetch(server.address, tmp_path)
