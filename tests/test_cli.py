@@ -52,7 +52,18 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-COMMANDS = [[], ["convert"], ["data"], ["data", "cifar10"], ["inspect"], ["run"], ["verify"]]
+COMMANDS = [
+    [],
+    ["convert"],
+    ["data"],
+    ["data", "check"],
+    ["data", "fetch"],
+    ["inspect"],
+    ["models"],
+    ["models", "fetch"],
+    ["run"],
+    ["verify"],
+]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)

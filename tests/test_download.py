@@ -168,7 +168,7 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time(server: Site, tmp_path: Path) -> None:
     with part(tmp_path).open("wb") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+        fcntl.flock(other, fcntl.LOCK_SH)
         with pytest.raises(BadInput, match="Another process is fetching"):
             fetch(server.address, tmp_path)
     assert server.seen == []
