@@ -178,6 +178,22 @@ def test_data_fetch(
         assert (target / "test_batch.bin").read_bytes() == small["test_batch.bin"]
 
 
+def test_the_python_layout_is_enough(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is whole, nothing is fetched."""
+    files = {name: cifar10.Official(3, md5(b"abc")) for name in cifar10.PYTHON.files}
+    monkeypatch.setattr(cifar10, "LAYOUTS", (cifar10.BINARY, replace(cifar10.PYTHON, files=files)))
+    folder = home / cifar10.PYTHON.folder
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_bytes(b"abc")
+    with official(b"nothing", monkeypatch) as server:
+        outcome = Outcome(capsys, "data", "fetch", "cifar10", "--json")
+    assert (outcome.code, outcome.json["layout"], outcome.json["folder"]) == (0, "python", str(folder))
+    assert server.seen == []
+
+
 def test_no_path_of_the_archive_is_used(
     package: Callable[..., ModuleType],
     small: dict[str, bytes],
