@@ -270,6 +270,7 @@ def test_data_check(small: dict[str, bytes], home: Path, capsys: pytest.CaptureF
     target = home / "cifar10" / cifar10.BINARY.folder
     assert outcome.code == 1
     assert outcome.out.count("missing") == 7
+    assert "'q8emu data fetch cifar10' fetches" in outcome.err
     assert f"binary layout, in {target}\n" in outcome.out
     target.mkdir(parents=True)
     for name, content in small.items():
