@@ -15,7 +15,8 @@ from q8emu.readers.torch_code import Path as Undefined
 from q8emu.readers.torch_modules import Packed
 from q8emu.readers.torch_network import Network, Value
 from q8emu.readers.torch_operators import operator
-from q8emu.readers.torch_pickle import Object, Tensor
+from q8emu.readers.torch_pickle import Tensor
+from q8emu.unpickle import Object
 
 Call = tuple[str, Sequence[Any], Mapping[str, Any], Any]
 UNKNOWN = "?"  # shape of what an operator gives that q8emu does not read
