@@ -110,7 +110,7 @@ def draw(rng: np.random.Generator, shape: Sequence[int]) -> np.ndarray:
     return rng.normal(0, 0.5, list(shape)).astype(np.float32)
 
 
-def residual(rng: Rng) -> list[Entry]:
+def residual(rng: np.random.Generator) -> list[Entry]:
     """A residual network of every kind that the ResNet8 has."""
     same = {"padding": "same"}
     layers = chain(

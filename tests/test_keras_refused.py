@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keras HDF5 files that are refused: what is not converted, contradictions, hostile and damaged files. One sentence each."""
+"""Keras HDF5 files that are refused: not converted, contradictory, hostile and damaged ones. One sentence each."""
 
 from __future__ import annotations
 
