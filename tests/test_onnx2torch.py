@@ -29,6 +29,7 @@ from q8emu.ptq.float_check import float_inputs, onnx_outputs
 from q8emu.ptq.quantize_torch import quantize_torch
 from q8emu.verify import verify
 from small_models import residual
+from torch_resnet8 import profile_here
 
 IMAGES = int(os.environ.get("Q8EMU_IMAGES", "200"))
 
@@ -186,7 +187,7 @@ def test_the_checkpoint_quantized(
     with under(engine, 2):
         found = scores(torch.jit.load(str(path)), images)
     assert int((found.argmax(1) == labels).sum()) > 8500
-    numerics = f"torch-{engine}"
+    numerics = profile_here(engine)
     report = verify(path, {"input_1": images[:IMAGES]}, numerics=numerics, against=[numerics])
     assert report.exit_code == 0, report.oracles[0].sentence
 

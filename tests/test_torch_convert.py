@@ -24,6 +24,7 @@ from q8emu.ptq import quantize_torch as quantization
 from q8emu.ptq import torch_model
 from q8emu.ptq.quantize_torch import BACKENDS, quantize_torch
 from q8emu.verify import verify
+from torch_resnet8 import profile_here
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +81,7 @@ def test_the_emulator_reads_what_is_written(engine: str, images: np.ndarray, tmp
     assert done.notes == ("The Softmax at the end is left out: the results are logits, of the same class.",)
     assert told == [(24, 24, "calibrating")]
     assert [p.name for p in tmp_path.iterdir()] == ["q.pt"]
-    numerics = f"torch-{engine}"
+    numerics = profile_here(engine)
     emulator = Emulator(path, Options(numerics))
     assert emulator.is_symbolic and not emulator.host_nodes and emulator.specs[0].shape[1:] == (32, 32, 3)
     report = verify(path, {"x": as_input(images, "float32", "NHWC")}, numerics=numerics, against=[numerics])
