@@ -123,6 +123,19 @@ def kernels() -> str:
     return table(("family", "ISAs, best first"), rows)
 
 
+def keras_layers() -> str:
+    """The layers of Keras that are converted, and the activations."""
+    from q8emu.ptq.keras_layers import ACTIVATIONS, LAYERS
+
+    return table(
+        ("of Keras", "converted"),
+        [
+            (kind, ", ".join(f"`{n}`" for n in sorted(names)))
+            for kind, names in (("layers", LAYERS), ("activations", ACTIVATIONS))
+        ],
+    )
+
+
 def cli_commands() -> Iterator[tuple[str, Any]]:
     """Every command of the command line with its full name."""
     import typer
@@ -163,6 +176,7 @@ def option(param: Any) -> tuple[str, str, str]:
 TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "conformance": conformance,
+    "keras-layers": keras_layers,
     "kernels": kernels,
     "numerics": numerics,
     "operators": operators,

@@ -9,8 +9,11 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -43,10 +46,17 @@ def modules_with_examples() -> list[str]:
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=page_id)
-def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_blocks_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: Callable[..., ModuleType]
+) -> None:
+    """From the top; a page that imports torch says so, and is read to there where it is absent."""
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "document"}
     for line, code in blocks(page, "python"):
+        if re.search(r"^import torch$", code, re.MULTILINE):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                package("torch", "torch")
         exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)  # line numbers are those of the page
 
 

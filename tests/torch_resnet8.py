@@ -35,6 +35,13 @@ def quantized(engine: str, calibration: np.ndarray) -> Any:
         return convert_fx(prepared)
 
 
+def profile_here(engine: str) -> str:
+    """The profile of an engine on this CPU: fbgemm rounds and saturates otherwise without AVX-512."""
+    from q8emu.backends.cpu import this_cpu
+
+    return f"torch-{engine}" + ("-avx2" if engine == "fbgemm" and "avx512f" not in this_cpu().flags else "")
+
+
 def write(path: Path, engine: str, calibration: np.ndarray) -> Path:
     """The TorchScript file of it."""
     module = quantized(engine, calibration)
