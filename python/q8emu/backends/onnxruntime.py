@@ -115,7 +115,7 @@ class OrtSession:
         self._provenance = self._describe()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
-        """Run one batch through both sessions and compare their final outputs bit for bit; once where nothing is tapped."""
+        """Run one batch through both sessions and compare their final outputs bit for bit; without taps one runs."""
         feeds = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         names = list(dict.fromkeys([*self._outputs, *self._tapped.taps]))
         try:

@@ -92,7 +92,7 @@ class TorchSession:
         self._oracle, self._taps, self._threads = oracle, frozenset(taps), threads
         self._plain = torch.jit.load(str(model), map_location="cpu").eval()
         self._names = [a.name for a in self._plain.forward.schema.arguments[1:]]
-        self.inputs: dict[str, Declared] = {name: ("float32", None) for name in self._names}
+        self.inputs: dict[str, Declared] = dict.fromkeys(self._names, ("float32", None))
         if taps:
             self._load_shown(model)
         self._provenance = {

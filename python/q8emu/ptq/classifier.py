@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from q8emu.backends import BACKENDS, Backend, FileSession
+from q8emu.backends import BACKENDS, Backend, FileSession, OracleSession
 from q8emu.backends.torch import as_it_comes
 from q8emu.datasets import pixels
 from q8emu.emulator import Emulator, Options, model_format
@@ -31,6 +32,7 @@ DEFAULTS: Mapping[str, tuple[str, str]] = {
 BATCH = 100  # images per run where the file leaves the batch open
 Progress = Callable[[int, int, str], None]
 Prepare = Callable[[np.ndarray], np.ndarray]
+Execute = Callable[[np.ndarray], Mapping[str, np.ndarray]]
 
 
 def _as_is(inputs: np.ndarray) -> np.ndarray:
@@ -67,8 +69,8 @@ class Classifier:
         runtime: name and version of what runs it.
         input: what goes in.
         batch: inputs per run.
-        threads: of the runtime.
-        execute: exactly `batch` inputs become the model's outputs.
+        threads: that work, inside of one run or on runs side by side.
+        workers: exactly `batch` inputs become the model's outputs; several may run at the same time.
     """
 
     model: Path
@@ -79,7 +81,7 @@ class Classifier:
     input: ModelInput
     batch: int
     threads: int
-    execute: Callable[[np.ndarray], Mapping[str, np.ndarray]]
+    workers: tuple[Execute, ...]
 
     def as_input(self, images: np.ndarray) -> np.ndarray:
         """Images uint8[N, 3, 32, 32] as this model takes them: raw pixels, in its dtype and layout.
@@ -105,16 +107,29 @@ class Classifier:
         Raises:
             BadInput: another dtype or shape; or the model gives no scores per class.
         """
-        found = []
-        for start in range(0, len(inputs), self.batch):
-            if progress is not None:
-                progress(start, len(inputs), "evaluating")
-            part = prepare(inputs[start : start + self.batch])
-            self._check(part)
-            missing = self.batch - len(part)
-            full = np.concatenate([part, np.repeat(part[-1:], missing, 0)]) if missing else part
-            found.append(_scores(self.execute(full), len(full))[: len(part)])
-        return np.concatenate(found)
+        starts = range(0, len(inputs), self.batch)
+        count = min(len(self.workers), len(starts))
+
+        def work(index: int) -> list[np.ndarray]:
+            parts = []
+            for start in starts[index::count]:
+                if progress is not None and index == 0:  # the others are about as far
+                    progress(start, len(inputs), "evaluating")
+                parts.append(self._scores(self.workers[index], prepare(inputs[start : start + self.batch])))
+            return parts
+
+        if count == 1:
+            return np.concatenate(work(0))
+        with ThreadPoolExecutor(count) as pool:
+            shares = list(pool.map(work, range(count)))
+        return np.concatenate([shares[i % count][i // count] for i in range(len(starts))])
+
+    def _scores(self, execute: Execute, part: np.ndarray) -> np.ndarray:
+        """The scores of at most `batch` inputs; the runtime always gets `batch` of them, the last one repeated."""
+        self._check(part)
+        missing = self.batch - len(part)
+        full = np.concatenate([part, np.repeat(part[-1:], missing, 0)]) if missing else part
+        return _scores(execute(full), len(full))[: len(part)]
 
     def _check(self, inputs: np.ndarray) -> None:
         shape = self.input.shape
@@ -173,44 +188,56 @@ def open_classifier(
 
 def _emulated(model: Path, kind: str, numerics: str, threads: int, batch: int | None, *, named: bool) -> Classifier:
     shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
+    options = Options(numerics, threads=threads, batch=batch, shapes=shapes, taps=False)
     try:
-        emulator = Emulator(model, Options(numerics, threads=threads, batch=batch, shapes=shapes, taps=False))
-        emulator.runner  # noqa: B018  lowered now, not after the data was read
+        first = Emulator(model, options)
+        first.runner  # noqa: B018  lowered now, not after the data was read
     except Q8Error as problem:
         if named or kind != "PyTorch":
             raise
         raise type(problem)(
             f"{problem} --backend {TORCH} runs the code of the file inside PyTorch; name it for files that you trust."
         ) from problem
-    if len(emulator.specs) != 1:
-        raise _not_one_input(len(emulator.specs))
-    spec = emulator.specs[0]
-
-    def execute(inputs: np.ndarray) -> Mapping[str, np.ndarray]:
-        parts = [part.run().outputs for part in emulator.batches({spec.name: inputs})]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    size = (batch or BATCH) if emulator.is_symbolic else emulator.samples_per_run
+    if len(first.specs) != 1:
+        raise _not_one_input(len(first.specs))
+    spec = first.specs[0]
+    workers = [first]
+    if not first.is_symbolic:  # runs are short: side by side, each with one thread
+        workers = [Emulator(model, replace(options, threads=1)) for _ in range(threads)]
+    size = (batch or BATCH) if first.is_symbolic else first.samples_per_run
     taken = ModelInput(spec.name, spec.dtype, spec.shape[1:])
-    return Classifier(model, kind, Q8EMU, numerics, f"q8emu {version()}", taken, size, threads, execute)
+    executes = tuple(_emulate(worker, spec.name) for worker in workers)
+    return Classifier(model, kind, Q8EMU, numerics, f"q8emu {version()}", taken, size, threads, executes)
+
+
+def _emulate(emulator: Emulator, name: str) -> Execute:
+    def execute(inputs: np.ndarray) -> Mapping[str, np.ndarray]:
+        parts = [part.run().outputs for part in emulator.batches({name: inputs})]
+        return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
+
+    return execute
 
 
 def _session(model: Path, kind: str, name: str, threads: int, batch: int | None) -> Classifier:
     oracle = _backend(name, kind)
-    session = oracle.open(model, (), threads=threads)
-    assert isinstance(session, FileSession)
-    if len(session.inputs) != 1:
-        raise _not_one_input(len(session.inputs))
-    ((given, (dtype, shape)),) = session.inputs.items()
+    side_by_side = kind == "TFLite"  # one image per run, too little for threads inside
+    count, inner = (threads, 1) if side_by_side else (1, threads)
+    sessions = [oracle.open(model, (), threads=inner) for _ in range(count)]
+    first = sessions[0]
+    assert isinstance(first, FileSession)
+    if len(first.inputs) != 1:
+        raise _not_one_input(len(first.inputs))
+    ((given, (dtype, shape)),) = first.inputs.items()
     fixed = shape[0] if shape else None
     if batch is not None and fixed not in (None, batch):
         raise BadInput(f"--batch {batch}: the model file fixes its batch to {fixed}; leave --batch out.")
     taken = ModelInput(given, dtype, None if shape is None else shape[1:])
+    size, executes = fixed or batch or BATCH, tuple(_execute(session, given) for session in sessions)
+    return Classifier(model, kind, name, None, oracle.version(), taken, size, threads, executes)
 
-    def execute(inputs: np.ndarray) -> Mapping[str, np.ndarray]:
-        return session.run({given: inputs}).outputs
 
-    return Classifier(model, kind, name, None, oracle.version(), taken, fixed or batch or BATCH, threads, execute)
+def _execute(session: OracleSession, name: str) -> Execute:
+    return lambda inputs: session.run({name: inputs}).outputs
 
 
 def backends_for(kind: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from q8emu.datasets import cifar10
 from q8emu.errors import BadInput
-from q8emu.ptq.classifier import Classifier, Progress
+from q8emu.ptq.classifier import Classifier, Prepare, Progress
 from q8emu.ptq.model_file import ModelFile, describe
 
 SCHEMA = "q8emu.evaluate/1"
@@ -94,17 +94,16 @@ def evaluate(
     images: np.ndarray,
     labels: np.ndarray,
     progress: Progress | None = None,
-    *,
-    prepared: bool = False,
+    prepare: Prepare | None = None,
 ) -> Evaluation:
     """Run a classifier on labelled images.
 
     Args:
         classifier: what `open_classifier` returned.
-        images: uint8[N, 3, 32, 32]; or, `prepared`, arrays as the model takes them.
+        images: uint8[N, 3, 32, 32]; or whatever `prepare` takes.
         labels: integers [N], from 0.
         progress: called with done, total and what.
-        prepared: are the images already the model's input?
+        prepare: turns some of the images into the model's input; by default raw pixels in its dtype and layout.
 
     Raises:
         BadInput: as many labels as images are needed, each the number of a class.
@@ -112,7 +111,7 @@ def evaluate(
     if len(images) != len(labels) or not len(labels):
         raise BadInput(f"There are {len(labels):,} labels for {len(images):,} images; expected as many, at least one.")
     start = time.perf_counter()
-    scores = classifier.run(images, progress) if prepared else classifier.scores(images, progress)
+    scores = classifier.run(images, progress, prepare or classifier.as_input)
     seconds = time.perf_counter() - start
     wanted = labels.astype(np.int64)
     if wanted.min() < 0 or wanted.max() >= scores.shape[1]:
