@@ -13,6 +13,7 @@ from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import Q8Error
 from q8emu.fingerprint import model_sha256
 from q8emu.graph import QUANTIZED_DTYPES
+from q8emu.ptq.torch_model import is_torchscript
 from q8emu.readers.tflite import activation_dtypes
 
 FLOAT, UNKNOWN = "float32", "unknown"
@@ -56,6 +57,8 @@ def describe(model: Path) -> ModelFile:
 
 def _dtype(model: Path, kind: str) -> str:
     """The dtype of most activations; "float32" where none is quantized, "unknown" where q8emu cannot tell."""
+    if kind == "PyTorch" and not is_torchscript(model):
+        return FLOAT
     shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
     try:
         graph = Emulator(model, Options(shapes=shapes)).graph
