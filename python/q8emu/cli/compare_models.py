@@ -59,12 +59,13 @@ def compare_models(
     Without --output, Markdown is printed. No time is in the output: the same command writes the same bytes. 0: nothing
     loses more than 5 points. 1: something does, and is flagged. 2: cannot.
     """
-    from q8emu.ptq.compare_files import check_outputs, entries, shown_command
+    from q8emu.ptq.compare_files import check_files, check_outputs, entries, shown_command
     from q8emu.ptq.compare_files import write as write_files
     from q8emu.ptq.compare_models import WITHIN, compare
 
     outputs = output or []
     check_outputs(outputs)
+    check_files(files)
     chosen: dict[str, Sequence[object]] = {
         "--output": outputs,
         "--backend": backend or [],

@@ -59,6 +59,18 @@ def entries(
     return found
 
 
+def check_files(files: Sequence[Path]) -> None:
+    """Refuse absent files and damaged evaluations, before anything is computed.
+
+    Raises:
+        BadInput: one of them is.
+    """
+    for path in files:
+        known = _evaluation(path)
+        if known is not None:
+            entry_of(known, Exactness())
+
+
 def _backend(path: Path, backends: Sequence[str]) -> str | None:
     fitting = [name for name in backends if name in backends_for(model_format(path))]
     return fitting[0] if fitting else None

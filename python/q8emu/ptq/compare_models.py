@@ -123,7 +123,7 @@ class Comparison:
         """How the recommendation follows from the table."""
         points = "point" if self.within == 1 else "points"
         return (
-            f"of the quantized files that are at most {self.within:g} percentage {points} below the baseline, and whose "
+            f"of the quantized files that are at most {self.within:g} percentage {points} below the baseline and whose "
             "outputs q8emu reproduces bit for bit under the oracle that evaluated them, the smallest; of equally small "
             "ones the most accurate; then the one named first. If none qualifies, the baseline."
         )

@@ -52,7 +52,7 @@ def onnx_outputs(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dic
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(None, dict(feeds))
-    except Exception as problem:  # noqa: BLE001  its errors have no common class
+    except Exception as problem:
         raise BadModel(f"ONNX Runtime refuses the model: {' '.join(str(problem).split())[:300]}") from problem
     return dict(zip([output.name for output in session.get_outputs()], found, strict=True))
 
