@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +18,12 @@ from q8emu.errors import BadInput, ConversionFailed
 from q8emu.export.onnx import FORMATS, Format, to_onnx
 from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
+from q8emu.ptq.float_models import keras_to_onnx, onnx_to_torch
+from q8emu.ptq.keras_file import is_hdf5
 from q8emu.trace import Trace
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,14 @@ class Conversion:
     Attributes:
         model: the file that was read.
         output: the file that was written.
-        style: "qdq" or "qoperator".
-        opset: of the new model.
+        style: "qdq" or "qoperator"; "float" for a float model.
+        opset: of the new model; of the ONNX graph inside a PyTorch file.
         operators: how many nodes of each operator it has.
-        compared: elements of the outputs and quantized tensors that both files gave, all equal.
+        compared: elements that both files gave: outputs and quantized tensors, all equal; of a float model the outputs.
         notes: what the reader had to say.
+        layers: of a Keras file, how many of each class it has.
+        largest_difference: between the outputs of float models; quantized ones are equal.
+        bytes: of the new file.
     """
 
     model: str
@@ -40,6 +50,9 @@ class Conversion:
     operators: dict[str, int]
     compared: int
     notes: tuple[str, ...]
+    layers: dict[str, int] = field(default_factory=dict)
+    largest_difference: float = 0.0
+    bytes: int = 0
 
 
 def convert(
@@ -51,16 +64,17 @@ def convert(
     force: bool = False,
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Conversion:
-    """Write a quantized model as ONNX that ONNX Runtime loads.
+    """Write a model in another form: Keras HDF5 or a quantized model as ONNX, float ONNX as a PyTorch file.
 
-    The new file is run beside the old one on random inputs, with the profile 'ort' for both; it is kept if every output
-    and every quantized tensor that both have are equal.
+    A quantized model's new file is run beside the old one on random inputs, with the profile 'ort' for both; it is kept
+    if every output and every quantized tensor that both have are equal. A float model's outputs are compared with those
+    of the layers' definition (Keras) or of ONNX Runtime (PyTorch); the largest difference is told.
 
     Args:
-        model: any file that `load` opens.
-        output: path of the .onnx file.
-        style: "qdq": float operators between DequantizeLinear and QuantizeLinear; "qoperator": QLinearConv and its
-            like.
+        model: a Keras .h5 file, a float .onnx file, or any quantized model that `load` opens.
+        output: path of the .onnx file; of a .pt file for a float .onnx file.
+        style: of a quantized model. "qdq": float operators between DequantizeLinear and QuantizeLinear; "qoperator":
+            QLinearConv and its like.
         bias: as for `load`.
         force: replace a file that is there?
         shapes: as for `load`.
@@ -68,36 +82,95 @@ def convert(
     Raises:
         Q8Error: the model cannot be read or expressed, or the output cannot be written; nothing is written then.
     """
-    target = Path(output)
+    source, target = Path(model), Path(output)
     _check_target(target, style, force=force)
-    source = Emulator(Path(model), Options(bias=bias, shapes=shapes or {}))
+    if is_hdf5(source) or source.suffix in (".h5", ".hdf5", ".keras"):
+        return _from_keras(source, target)
+    if target.suffix == ".pt":
+        return _to_torch(source, target)
+    return _quantized(source, target, style, Options(bias=bias, shapes=shapes or {}))
+
+
+def _from_keras(source: Path, target: Path) -> Conversion:
+    if target.suffix != ".onnx":
+        raise BadInput(
+            f"From '{source}' q8emu writes ONNX first: convert it to a name that ends in .onnx, then to .pt."
+        )
+    done = keras_to_onnx(source)
+    with _kept_when_whole(target) as written:
+        written.write_bytes(done.model.SerializeToString())
+    return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, done.layers)
+
+
+def _to_torch(source: Path, target: Path) -> Conversion:
+    with _kept_when_whole(target) as written:
+        done = onnx_to_torch(source, written)
+    return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, {})
+
+
+def _told(
+    source: Path,
+    target: Path,
+    model: onnx.ModelProto,
+    compared: int,
+    largest: float,
+    notes: tuple[str, ...],
+    layers: dict[str, int],
+) -> Conversion:
+    opset, size = _opset(model), target.stat().st_size
+    return Conversion(
+        str(source), str(target), "float", opset, _operators(model), compared, notes, layers, largest, size
+    )
+
+
+def _quantized(model: Path, target: Path, style: Format, options: Options) -> Conversion:
+    source = Emulator(model, options)
     proto = to_onnx(source.graph, style=style, wider=source.wider)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".q8emu-", suffix=".onnx", delete=False) as file:
-        written = Path(file.name)
-    try:
+    with _kept_when_whole(target) as written:
         written.write_bytes(proto.SerializeToString())
         compared = _compare(source, Emulator(written, Options()))
-        written.chmod(0o666 & ~_umask())
-        written.replace(target)
-    finally:
-        written.unlink(missing_ok=True)
-    kinds = [node.op_type for node in proto.graph.node]
     return Conversion(
         str(model),
         str(target),
         style,
-        next(o.version for o in proto.opset_import if not o.domain),
-        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        _opset(proto),
+        _operators(proto),
         compared,
         source.graph.notes,
+        bytes=target.stat().st_size,
     )
+
+
+@contextmanager
+def _kept_when_whole(target: Path) -> Iterator[Path]:
+    """A new file beside the target, which it replaces if nothing is raised."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".q8emu-", suffix=target.suffix, delete=False) as file:
+        written = Path(file.name)
+    try:
+        yield written
+        written.chmod(0o666 & ~_umask())
+        written.replace(target)
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    version: int = next(o.version for o in model.opset_import if not o.domain)
+    return version
+
+
+def _operators(model: onnx.ModelProto) -> dict[str, int]:
+    kinds = [node.op_type for node in model.graph.node]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def _check_target(target: Path, style: str, *, force: bool) -> None:
     if style not in FORMATS:
         raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
-    if target.suffix != ".onnx":
-        raise BadInput(f"The output is '{target}'; q8emu writes ONNX, expected a name that ends in .onnx.")
+    if target.suffix not in (".onnx", ".pt"):
+        raise BadInput(
+            f"The output is '{target}'; q8emu writes ONNX and PyTorch files, expected a name that ends in .onnx or .pt."
+        )
     if not target.parent.is_dir():
         raise BadInput(f"The folder '{target.parent}' of the output does not exist; make it first.")
     if target.exists() and not force:

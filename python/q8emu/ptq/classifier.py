@@ -22,6 +22,7 @@ from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import BadInput, Q8Error
 from q8emu.fingerprint import version
 from q8emu.ptq import torch_model
+from q8emu.ptq.model_file import is_torchscript
 
 Q8EMU, TORCH = "q8emu", "torch"
 DEFAULTS: Mapping[str, tuple[str, str]] = {
@@ -177,7 +178,7 @@ def open_classifier(
     if threads < 0 or (batch is not None and batch < 1):
         raise BadInput("--threads must be 0 or more and --batch 1 or more.")
     kind = model_format(model)
-    if kind == "PyTorch" and not torch_model.is_torchscript(model):
+    if kind == "PyTorch" and not is_torchscript(model):
         return _module(model, backend or (Q8EMU if numerics else TORCH), threads or os.cpu_count() or 1, batch)
     own, profile = DEFAULTS[kind]
     chosen = backend or (Q8EMU if numerics else own)

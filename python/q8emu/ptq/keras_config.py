@@ -13,7 +13,7 @@ from typing import Any
 from q8emu.errors import BadModel, TooLarge, UnsupportedOperator
 
 MAX_LAYERS = 2**12
-_EMPTY = (None, False, [], {})
+_EMPTY: tuple[Any, ...] = (None, False, [], {})
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of Keras as they are defined, on NumPy in float64 and in Keras's own order NHWC: what a conversion is held to.
+"""The layers of Keras as they are defined, on NumPy in float64 and in Keras's own order NHWC.
 
-Shares no code with `keras_layers`: nothing is folded, transposed or padded in the same way twice.
+A conversion is held to it. It shares no code with `keras_layers`: nothing is folded, and nothing transposed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _layer(layer: Layer, xs: Sequence[Array], weights: Weights) -> Array:
         return ACTIVATIONS[name["config"] if isinstance(name, dict) else name](y)
     if layer.kind == "BatchNormalization":
         spread = np.sqrt(weights["moving_variance"].astype(np.float64) + config.get("epsilon", 1e-3))
-        return (x - weights["moving_mean"]) / spread * weights.get("gamma", 1) + weights.get("beta", 0)
+        return np.asarray((x - weights["moving_mean"]) / spread * weights.get("gamma", 1) + weights.get("beta", 0))
     if layer.kind in ("MaxPooling2D", "AveragePooling2D"):
         return _pool(layer, x)
     if layer.kind in ("GlobalAveragePooling2D", "GlobalMaxPooling2D"):
@@ -96,7 +96,7 @@ def _sums(layer: Layer, x: Array, weights: Weights) -> Array:
         kernel = weights["depthwise_kernel"].astype(np.float64)
         windows = _windows(layer, x, kernel.shape[:2], 0.0)
         made = np.einsum("nhwcij,ijcm->nhwcm", windows, kernel, optimize=True)
-        return made.reshape(*made.shape[:3], -1) + bias
+        return np.asarray(made.reshape(*made.shape[:3], -1) + bias)
     kernel = weights["kernel"].astype(np.float64)
     groups = layer.config.get("groups", 1)
     parts = zip(np.split(x, groups, -1), np.split(kernel, groups, -1), strict=True)

@@ -14,7 +14,6 @@ from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import Q8Error
 from q8emu.fingerprint import model_sha256
 from q8emu.graph import QUANTIZED_DTYPES
-from q8emu.ptq.torch_model import is_torchscript
 from q8emu.readers.tflite import activation_dtypes
 
 LARGEST_CODE = 2**22  # bytes of one file of TorchScript code
@@ -42,6 +41,15 @@ class ModelFile:
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dumps."""
         return asdict(self)
+
+
+def is_torchscript(model: Path) -> bool:
+    """Is it an archive with code in it, as torch.jit.save writes? Files that cannot be read are not."""
+    try:
+        with zipfile.ZipFile(model) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def describe(model: Path) -> ModelFile:
