@@ -52,13 +52,13 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-COMMANDS = [[], ["convert"], ["data"], ["data", "cifar10"], ["inspect"], ["run"], ["verify"]]
+COMMANDS = ("", "convert", "data", "data check", "data fetch", "inspect", "models", "models fetch", "run", "verify")
 
 
-@pytest.mark.parametrize("arguments", COMMANDS)
-def test_help_is_there_for_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_is_there_for_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """And costs nothing."""
-    outcome = Outcome(capsys, *arguments, "--help")
+    outcome = Outcome(capsys, *command.split(), "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert "Usage: q8emu" in outcome.out
 

@@ -56,6 +56,9 @@ def check(folder: Folder = None, json: Json = False) -> None:
 
     found = cifar10.check(folder)
     echo_settings("data check", {"folder": "{} ({})".format(*data_folder(folder))})
+    if not found.is_whole:
+        option = "" if folder is None else f" --data {folder}"
+        typer.echo(f"q8emu data check: 'q8emu data fetch cifar10{option}' fetches what is not ok", err=True)
     _show(found, json)
 
 
@@ -67,6 +70,4 @@ def _show(found: Checked, json: bool) -> None:
         typer.echo(f"CIFAR-10, {found.layout} layout, in {found.folder}")
         for name, state in found.files.items():
             typer.echo(f"  {state:8} {name}")
-        if not found.is_whole:
-            typer.echo("q8emu data fetch cifar10 fetches them.")
     raise typer.Exit(0 if found.is_whole else 1)

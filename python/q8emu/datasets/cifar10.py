@@ -117,7 +117,7 @@ def find(folder: Path | None) -> Path:
 def locate(folder: Path | None) -> tuple[Path, Layout]:
     """The folder with the files, as `find` gives it, and their layout."""
     base, origin = data_folder(folder)
-    found = _locate(base)
+    found = look(base)
     if found is None:
         raise BadInput(
             f"CIFAR-10 is not in '{base}' ({origin}); fetch it with 'q8emu data fetch cifar10', or name its folder "
@@ -126,8 +126,8 @@ def locate(folder: Path | None) -> tuple[Path, Layout]:
     return found
 
 
-def _locate(base: Path) -> tuple[Path, Layout] | None:
-    """The first place that has a file of images."""
+def look(base: Path) -> tuple[Path, Layout] | None:
+    """The first place that has a file of images, seen from the folder of the data, and its layout."""
     for layout in LAYOUTS:
         for place in layout.places(base):
             if any((place / name).is_file() for name in (*layout.train, *layout.test)):
@@ -198,7 +198,7 @@ def check(folder: Path | None) -> Checked:
     base, _ = data_folder(folder)
     if folder is not None and not base.is_dir():
         raise BadInput(f"There is no folder '{base}'; expected one that holds CIFAR-10.")
-    return compare(*(_locate(base) or (BINARY.places(base)[-1], BINARY)))
+    return compare(*(look(base) or (BINARY.places(base)[-1], BINARY)))
 
 
 def compare(place: Path, layout: Layout) -> Checked:

@@ -24,7 +24,7 @@ MAX_BYTES = 1 << 26
 
 
 def fetch(folder: Path | None, progress: download.Progress | None = None, pause: float = 1.0) -> cifar10.Checked:
-    """Fetch what is not whole yet, in the binary layout, and check it.
+    """Fetch the dataset in the binary layout, unless it is there and whole in one of the layouts, and check it.
 
     Args:
         folder: of the data; None takes Q8EMU_DATA or the user's cache.
@@ -36,11 +36,13 @@ def fetch(folder: Path | None, progress: download.Progress | None = None, pause:
         BadInput: no connection, another archive, or no place for it.
     """
     base, _ = data_folder(folder)
+    found = cifar10.look(base)
+    if found is not None and (checked := cifar10.compare(*found)).is_whole:
+        return checked
     target = _target(base)
-    if not cifar10.compare(target, cifar10.BINARY).is_whole:
-        archive = download.fetch(ARCHIVE, target, progress, pause)
-        _unpack(archive, target)
-        archive.unlink()
+    archive = download.fetch(ARCHIVE, target, progress, pause)
+    _unpack(archive, target)
+    archive.unlink()
     return cifar10.compare(target, cifar10.BINARY)
 
 
