@@ -115,7 +115,8 @@ def test_bad_input_is_one_sentence(
     refused("--inputs", tmp_path / "two.npz", "--labels", tmp_path / "labels.npy").assert_sentence("holds 2 arrays")
     (tmp_path / "labels.npy").write_bytes(b"\x93NUMPY not")
     np.savez(tmp_path / "inputs.npz", x=inputs)
-    refused("--inputs", tmp_path / "inputs.npz", "--labels", tmp_path / "labels.npy").assert_sentence("not a readable .npy")
+    damaged = ("--inputs", tmp_path / "inputs.npz", "--labels", tmp_path / "labels.npy")
+    refused(*damaged).assert_sentence("not a readable .npy")
     Outcome(capsys, "evaluate", tmp_path / "absent.onnx").assert_sentence("no model file")
 
 

@@ -159,11 +159,9 @@ def float_twin(model: Path, path: Path) -> Path:
     read = {t.name: numpy_helper.to_array(t) for t in onnx.load(model).graph.initializer}
     weights = (read["w"] * read["ws"]).astype(np.float32)
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("Gemm", ["f", "w"], ["y"], transB=1)]
-    values = [
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
-        for name, shape in (("x", ["N", 3, 32, 32]), ("y", ["N", 10]))
-    ]
-    graph = helper.make_graph(nodes, "float", values[:1], values[1:], [numpy_helper.from_array(weights, "w")])
+    x = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 32, 32])
+    y = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 10])
+    graph = helper.make_graph(nodes, "float", [x], [y], [numpy_helper.from_array(weights, "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
     return path
 

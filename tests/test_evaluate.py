@@ -120,7 +120,7 @@ def test_wrong_data_gets_a_sentence(made: Path, tmp_path: Path) -> None:
         ({"threads": -1}, "0 or more"),
     ):
         with pytest.raises(BadInput, match=sentence):
-            open_classifier(made, **arguments)  # type: ignore[arg-type]
+            open_classifier(made, **arguments)
     with pytest.raises(BadInput, match="no model file"):
         open_classifier(tmp_path / "absent.onnx")
 
