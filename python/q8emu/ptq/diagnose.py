@@ -128,13 +128,13 @@ def _chance(evaluation: Evaluation, bound: int) -> Finding:
 def _order(evaluation: Evaluation) -> list[int]:
     """What the model calls each labelled class: another class only where the labels count in another order.
 
-    The price of having looked at all orders is paid.
+    The price of having looked at all orders that move as many classes is paid.
     """
     confusion = evaluation.confusion
     matched = best_matching(confusion)
     moved = [(i, j) for i, j in enumerate(matched) if i != j]
     wins, losses = (int(sum(confusion[pair] for pair in pairs)) for pairs in (moved, [(i, i) for i, _ in moved]))
-    is_moved = log_sign_test(wins, losses) + log_orders(len(confusion)) < log(NAMED_BELOW)
+    is_moved = log_sign_test(wins, losses) + log_orders(len(confusion), len(moved)) < log(NAMED_BELOW)
     return matched if is_moved else list(range(len(confusion)))
 
 

@@ -53,9 +53,16 @@ def log_sign_test(wins: int, losses: int) -> float:
     return log_tail(wins + losses, wins, 0.5)
 
 
-def log_orders(count: int) -> float:
-    """The logarithm of the number of orders of `count` things."""
-    return lgamma(count + 1)
+def log_orders(count: int, moved: int) -> float:
+    """The logarithm of a bound of the number of orders of `count` things that move `moved`, times the choices of that.
+
+    log(count · count! / (count - moved)!)
+
+    Example:
+        >>> round(np.exp(log_orders(10, 2)))
+        900
+    """
+    return log(count) + lgamma(count + 1) - lgamma(count - moved + 1)
 
 
 def best_matching(gain: np.ndarray) -> list[int]:
