@@ -15,7 +15,7 @@ def log_tail(trials: int, hits: int, chance: float) -> float:
     log Σ_{k ≥ hits} C(trials, k) · chance^k · (1 - chance)^(trials - k)
 
     Example:
-        >>> round(np.exp(log_tail(10, 10, 0.5)) * 1024, 6)
+        >>> round(float(np.exp(log_tail(10, 10, 0.5))) * 1024, 6)
         1.0
     """
     if hits <= 0:
