@@ -13,10 +13,12 @@ from typing import Annotated
 
 import typer
 
+from q8emu.cli.compare_models import compare_models
 from q8emu.cli.convert import convert
 from q8emu.cli.data import data
 from q8emu.cli.diff import diff
 from q8emu.cli.draw import draw
+from q8emu.cli.evaluate import evaluate
 from q8emu.cli.inspect import inspect
 from q8emu.cli.models import models
 from q8emu.cli.numerics import numerics
@@ -37,9 +39,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.command()(compare_models)
 app.command()(convert)
 app.command()(diff)
 app.command()(draw)
+app.command()(evaluate)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.add_typer(numerics, name="numerics")
