@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 from q8emu.emulator import Emulator, Options
 from q8emu.errors import BadInput, ConversionFailed
 from q8emu.export.onnx import FORMATS, Format, to_onnx
+from q8emu.files import check_target, replacing
 from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
 from q8emu.trace import Trace
@@ -69,18 +68,14 @@ def convert(
         Q8Error: the model cannot be read or expressed, or the output cannot be written; nothing is written then.
     """
     target = Path(output)
-    _check_target(target, style, force=force)
+    if style not in FORMATS:
+        raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
+    check_target(target, (".onnx",), force=force)
     source = Emulator(Path(model), Options(bias=bias, shapes=shapes or {}))
     proto = to_onnx(source.graph, style=style, wider=source.wider)
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".q8emu-", suffix=".onnx", delete=False) as file:
-        written = Path(file.name)
-    try:
+    with replacing(target) as written:
         written.write_bytes(proto.SerializeToString())
         compared = _compare(source, Emulator(written, Options()))
-        written.chmod(0o666 & ~_umask())
-        written.replace(target)
-    finally:
-        written.unlink(missing_ok=True)
     kinds = [node.op_type for node in proto.graph.node]
     return Conversion(
         str(model),
@@ -91,23 +86,6 @@ def convert(
         compared,
         source.graph.notes,
     )
-
-
-def _check_target(target: Path, style: str, *, force: bool) -> None:
-    if style not in FORMATS:
-        raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
-    if target.suffix != ".onnx":
-        raise BadInput(f"The output is '{target}'; q8emu writes ONNX, expected a name that ends in .onnx.")
-    if not target.parent.is_dir():
-        raise BadInput(f"The folder '{target.parent}' of the output does not exist; make it first.")
-    if target.exists() and not force:
-        raise BadInput(f"'{target}' exists; name another file, or replace it with --force.")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _compare(source: Emulator, made: Emulator) -> int:
