@@ -189,7 +189,7 @@ class Samples:
         if _sha256(chosen) != self.sha256 or _distribution(classes) != dict(self.distribution):
             raise BadInput(
                 f"The training images in '{cifar10.find(folder)}' are not those that the samples were drawn from: "
-                f"expected SHA-256 {self.sha256[:12]}…, found {_sha256(chosen)[:12]}…; run 'q8emu data check', or draw anew."
+                f"expected SHA-256 {self.sha256[:12]}…, found {_sha256(chosen)[:12]}…; see 'q8emu data check'."
             )
         return chosen, classes
 
