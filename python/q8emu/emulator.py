@@ -42,6 +42,7 @@ class Options:
         no_host: refuse models with float islands?
         accumulators: record accumulators too?
         shapes: of the inputs by name, for files that do not say them (PyTorch); under "" of the only input.
+        taps: record every quantized tensor? Without, only the outputs come back, faster.
     """
 
     numerics: str = "ort"
@@ -52,6 +53,7 @@ class Options:
     no_host: bool = False
     accumulators: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    taps: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class Emulator:
         self.numerics = find_profile(options.numerics)
         if options.threads < 0 or (options.batch is not None and options.batch < 1):
             raise BadInput("--threads must be 0 or more and --batch 1 or more.")
-        self.format = _format(self.model)
+        self.format = model_format(self.model)
         if options.shapes and self.format != "PyTorch":
             raise BadInput(f"--shape is for PyTorch files, which do not say it; this is a file of {self.format}.")
         self.is_symbolic = self._batch_is_open()
@@ -161,7 +163,11 @@ class Emulator:
         if batch not in self._runners:
             program, options = self._program(batch), self.options
             self._runners[batch] = Runner(
-                program, kernels=options.kernels, threads=options.threads, accumulators=options.accumulators
+                program,
+                kernels=options.kernels,
+                threads=options.threads,
+                accumulators=options.accumulators,
+                taps=options.taps,
             )
         return self._runners[batch]
 
@@ -213,7 +219,7 @@ class Emulator:
             raise BadInput(f"--batch {wanted}: the model file fixes its batch to {fixed}; leave --batch out.")
 
 
-def _format(model: Path) -> str:
+def model_format(model: Path) -> str:
     """How the content begins decides; whatever is neither of the others is ONNX, whose reader says what is no file."""
     if not model.is_file():
         return "ONNX"

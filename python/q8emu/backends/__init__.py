@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from types import MappingProxyType
 
-from q8emu.backends.base import Backend, GraphBackend, OracleSession
+from q8emu.backends.base import Backend, FileSession, GraphBackend, OracleSession
 from q8emu.backends.definition import Definition
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
@@ -52,4 +52,4 @@ def backend(name: str) -> Backend:
     return BACKENDS[name]
 
 
-__all__ = ["BACKENDS", "Backend", "GraphBackend", "OracleSession", "backend"]
+__all__ = ["BACKENDS", "Backend", "FileSession", "GraphBackend", "OracleSession", "backend"]

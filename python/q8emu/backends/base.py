@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from q8emu.graph import Graph
+from q8emu.graph import Declared, Graph
 from q8emu.trace import Trace
 
 
@@ -27,6 +27,16 @@ class OracleSession(Protocol):
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch and record the tapped tensors and the final outputs."""
+        ...
+
+
+@runtime_checkable
+class FileSession(OracleSession, Protocol):
+    """A session that runs a model file, quantized or not, as its runtime does. Without taps it runs each batch once."""
+
+    @property
+    def inputs(self) -> Mapping[str, Declared]:
+        """What the file says of its inputs, by their names in `run`."""
         ...
 
 

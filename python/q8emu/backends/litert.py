@@ -20,6 +20,7 @@ import numpy as np
 from q8emu.backends.cpu import this_cpu
 from q8emu.backends.interpreters import first_difference, first_line, unique_names
 from q8emu.errors import BackendUnavailable
+from q8emu.graph import Declared
 from q8emu.trace import Trace
 
 
@@ -83,10 +84,15 @@ class LiteRTSession:
         names = unique_names({d["index"]: d["name"] for d in self._plain.get_tensor_details()})
         index = {name: i for i, name in names.items()}
         self._inputs = {names[d["index"]]: d for d in self._plain.get_input_details()}
+        self.inputs: dict[str, Declared] = {
+            name: (np.dtype(d["dtype"]).name, tuple(map(int, d["shape"]))) for name, d in self._inputs.items()
+        }
         self._outputs = {names[d["index"]]: d["index"] for d in self._plain.get_output_details()}
         self._taps = {name: index[name] for name in taps if name in index}
-        shown = content if oracle.keeps else _with_outputs(content, list((self._outputs | self._taps).values()))
-        self._tapped = self._interpreter(shown, threads, keep=oracle.keeps)
+        self._tapped = self._plain
+        if self._taps:
+            shown = content if oracle.keeps else _with_outputs(content, list((self._outputs | self._taps).values()))
+            self._tapped = self._interpreter(shown, threads, keep=oracle.keeps)
         self._provenance = {
             "version": oracle.version(),
             "options": f"OpResolverType.{oracle.resolver}, numpy {np.__version__}",
@@ -99,7 +105,7 @@ class LiteRTSession:
         """Run one batch, of the size that the file fixes, through both and compare their final outputs bit for bit."""
         try:
             plain = self._invoke(self._plain, inputs, self._outputs)
-            seen = self._invoke(self._tapped, inputs, self._outputs | self._taps)
+            seen = self._invoke(self._tapped, inputs, self._outputs | self._taps) if self._taps else plain
         except (RuntimeError, ValueError) as refusal:  # what LiteRT raises
             raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {first_line(refusal)}") from refusal
         return Trace(

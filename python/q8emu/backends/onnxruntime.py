@@ -21,10 +21,12 @@ from q8emu.backends import tapping
 from q8emu.backends.cpu import this_cpu
 from q8emu.backends.executed import Executed
 from q8emu.errors import BackendUnavailable
+from q8emu.graph import Declared
 from q8emu.trace import Trace
 
 INT8_ALLOWED = "session.qdqisint8allowed"
 PRECISE = "session.x64quantprecision"
+_NUMPY = {"float": "float32", "double": "float64"}  # where ONNX Runtime calls a dtype otherwise
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class OrtSession:
         self._executed = self._choose_precision()
         self._plain = self._session(self._model)
         self._outputs = [value.name for value in self._plain.get_outputs()]
+        self.inputs = {value.name: _declared(value) for value in self._plain.get_inputs()}
         found = self._tap(taps)
         self._tapped, self._session_tapped, seen = found.tapped, found.session, found.executed
         self._disturbed, self.hidden = found.disturbed, found.hidden
@@ -112,12 +115,14 @@ class OrtSession:
         self._provenance = self._describe()
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
-        """Run one batch through both sessions and compare their final outputs bit for bit."""
+        """Run one batch through both sessions and compare their final outputs bit for bit; without taps one runs."""
         feeds = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         names = list(dict.fromkeys([*self._outputs, *self._tapped.taps]))
         try:
             plain = dict(zip(self._outputs, self._plain.run(self._outputs, feeds), strict=True))
-            seen = dict(zip(names, self._session_tapped.run(names, feeds), strict=True))
+            seen = plain
+            if self._tapped.taps:
+                seen = dict(zip(names, self._session_tapped.run(names, feeds), strict=True))
         except Exception as refusal:  # see open
             raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_first_line(refusal)}") from refusal
         tensors = {name: self._unshift(name, seen[name]) for name in self._tapped.taps}
@@ -222,6 +227,12 @@ class OrtSession:
                 "exact" if kept else "this CPU has AVX2 without VNNI: pairs of u8×s8 products saturate to int16"
             )
         return told
+
+
+def _declared(value: Any) -> Declared:
+    """Its dtype and shape, None where an axis is open."""
+    kind = str(value.type).removeprefix("tensor(").removesuffix(")")
+    return _NUMPY.get(kind, kind), tuple(size if isinstance(size, int) else None for size in value.shape)
 
 
 def _counts(counter: Mapping[str, int]) -> str:

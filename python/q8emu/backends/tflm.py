@@ -19,6 +19,7 @@ import numpy as np
 from q8emu.backends.cpu import this_cpu
 from q8emu.backends.interpreters import first_difference, first_line, unique_names
 from q8emu.errors import BackendUnavailable
+from q8emu.graph import Declared
 from q8emu.trace import Trace
 
 PACKAGE = "tflite-micro"
@@ -80,7 +81,11 @@ class TFLMSession:
         self._taps = {name: index[name] for name in taps if name in index}
         self._shapes = {name: _shape(graph.tensors[i]) for name, i in index.items()}
         self._plain = _interpreter(content, arena, keep=False)
-        self._tapped = _interpreter(content, arena, keep=True)
+        self._tapped = _interpreter(content, arena, keep=True) if self._taps else self._plain
+        details = [self._plain.get_input_details(i) for i in range(len(self._inputs))]
+        self.inputs: dict[str, Declared] = {
+            name: (np.dtype(d["dtype"]).name, self._shapes[name]) for name, d in zip(self._inputs, details, strict=True)
+        }
         self._provenance = {
             "version": oracle.version(),
             "options": f"reference kernels, numpy {np.__version__}",
@@ -93,7 +98,7 @@ class TFLMSession:
         """Run one batch, of the size that the file fixes, through both and compare their final outputs bit for bit."""
         try:
             plain = self._invoke(self._plain, inputs)
-            seen = self._invoke(self._tapped, inputs)
+            seen = self._invoke(self._tapped, inputs) if self._taps else plain
             tensors = {n: self._shaped(n, self._tapped.GetTensor(i, 0)["tensor_data"]) for n, i in self._taps.items()}
         except (RuntimeError, ValueError) as refusal:  # what TFLite Micro raises
             raise BackendUnavailable(f"oracle 'tflm' fails to run: {first_line(refusal)}") from refusal

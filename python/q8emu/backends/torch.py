@@ -22,7 +22,7 @@ import numpy as np
 
 from q8emu.backends.cpu import this_cpu
 from q8emu.errors import BackendUnavailable, BadInput
-from q8emu.graph import unique_name
+from q8emu.graph import Declared, unique_name
 from q8emu.trace import Trace
 
 _PACKED = "._packed_params"
@@ -91,13 +91,10 @@ class TorchSession:
 
         self._oracle, self._taps, self._threads = oracle, frozenset(taps), threads
         self._plain = torch.jit.load(str(model), map_location="cpu").eval()
-        self._owner = torch.jit.load(str(model), map_location="cpu").eval()
-        graph = self._owner.inlined_graph
-        self._results = len(list(graph.outputs()))
-        self._bases = _show_tensors(graph)
-        graph.makeMultiOutputIntoTuple()
-        self._tapped = torch._C._create_function_from_graph("tapped", graph)
         self._names = [a.name for a in self._plain.forward.schema.arguments[1:]]
+        self.inputs: dict[str, Declared] = dict.fromkeys(self._names, ("float32", None))
+        if taps:
+            self._load_shown(model)
         self._provenance = {
             "version": oracle.version(),
             "options": f"engine {oracle.engine}, numpy {np.__version__}",
@@ -114,9 +111,11 @@ class TorchSession:
         try:
             with under(self._oracle.engine, self._threads), torch.no_grad():
                 plain = _outputs(self._plain(*feeds))
-                shown = self._tapped(self._owner._c, *feeds)
+                shown = self._tapped(self._owner._c, *feeds) if self._taps else None
         except (RuntimeError, ValueError) as refusal:  # what torch raises
             raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_sentence(refusal)}") from refusal
+        if shown is None:
+            return Trace(self._oracle.name, {}, plain, provenance=self._provenance)
         final, inner = shown[: self._results], shown[self._results :]
         seen = _outputs(final if self._results > 1 else final[0])
         named = seen | self._named(inner)
@@ -127,6 +126,17 @@ class TorchSession:
             provenance=self._provenance,
             undisturbed=_first_difference(plain, seen),
         )
+
+    def _load_shown(self, model: Path) -> None:
+        """The second module, whose graph shows its tensors."""
+        import torch
+
+        self._owner = torch.jit.load(str(model), map_location="cpu").eval()
+        graph = self._owner.inlined_graph
+        self._results = len(list(graph.outputs()))
+        self._bases = _show_tensors(graph)
+        graph.makeMultiOutputIntoTuple()
+        self._tapped = torch._C._create_function_from_graph("tapped", graph)
 
     def _named(self, tensors: Sequence[Any]) -> dict[str, np.ndarray]:
         """The quantized ones by the names that the reader gives them, in the order of the code."""
@@ -157,6 +167,15 @@ def save_traced(module: Any, example: Sequence[Any], path: Path) -> Path:
     except (AttributeError, ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:  # what torch raises
         raise BadInput(f"PyTorch cannot trace the module on the example: {_sentence(problem)}") from problem
     return path
+
+
+def as_it_comes(name: str) -> Torch:
+    """PyTorch with the engine that it chooses by itself; under fbgemm's name where it is not installed."""
+    try:
+        import torch
+    except ImportError:
+        return Torch(name, "PyTorch as it comes", "fbgemm")
+    return Torch(name, "PyTorch as it comes", str(torch.backends.quantized.engine))
 
 
 @contextmanager

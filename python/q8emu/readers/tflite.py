@@ -61,6 +61,20 @@ def read_tflite(model: Path | str | bytes) -> Graph:
         ) from error
 
 
+def activation_dtypes(model: Path) -> tuple[str, ...]:
+    """The element types of all tensors that are no constants, whether q8emu emulates the operators or not.
+
+    Raises:
+        Q8Error: as for `read_tflite`, where the tables themselves are wrong.
+    """
+    try:
+        table = root(_bytes(model))
+        graphs = table.tables(schema.Model.SUBGRAPHS)[:1]
+        return tuple(t.info.dtype for graph in graphs for t in read_tensors(graph, table) if t.constant is None)
+    except Damaged as error:
+        raise BadModel(f"The file is not a TFLite model, or it is damaged: it has {error}.") from error
+
+
 def _bytes(path: Path) -> bytes:
     if not path.is_file():
         raise BadInput(f"There is no model file '{path}'; expected the path of a .tflite file.")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a model file is, told from its content: framework, dtype of its activations, size and hash."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from q8emu.emulator import Emulator, Options, model_format
+from q8emu.errors import Q8Error
+from q8emu.fingerprint import model_sha256
+from q8emu.graph import QUANTIZED_DTYPES
+from q8emu.readers.tflite import activation_dtypes
+
+FLOAT, UNKNOWN = "float32", "unknown"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file.
+
+    Attributes:
+        name: without its folder.
+        framework: "ONNX", "TFLite" or "PyTorch".
+        dtype: of most activations: "float32", "int8" or "uint8"; "unknown" where q8emu cannot tell.
+        bytes: its size.
+        sha256: of its content.
+    """
+
+    name: str
+    framework: str
+    dtype: str
+    bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for json.dumps."""
+        return asdict(self)
+
+
+def describe(model: Path) -> ModelFile:
+    """Look at a model file.
+
+    Example:
+        >>> from q8emu.models import default_model
+        >>> described = describe(default_model())
+        >>> described.framework, described.dtype
+        ('ONNX', 'int8')
+    """
+    kind = model_format(model)
+    return ModelFile(model.name, kind, _dtype(model, kind), model.stat().st_size, model_sha256(model))
+
+
+def _dtype(model: Path, kind: str) -> str:
+    """The dtype of most activations; "float32" where none is quantized, "unknown" where q8emu cannot tell."""
+    shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
+    try:
+        graph = Emulator(model, Options(shapes=shapes)).graph
+        return _most(graph.tensors[name].dtype for node in graph.nodes for name in node.outputs if name)
+    except Q8Error:
+        return _most(activation_dtypes(model)) if kind == "TFLite" else UNKNOWN
+
+
+def _most(dtypes: Iterable[str]) -> str:
+    counts = Counter(dtype for dtype in dtypes if dtype in QUANTIZED_DTYPES)
+    return counts.most_common(1)[0][0] if counts else FLOAT
