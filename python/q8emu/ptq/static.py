@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX Runtime's static quantizer as one function: a float model and the ranges of its tensors become a quantized file.
 
-Two things are settled here so that the QDQ and the QOperator file of a recipe hold the same parameters:
+Three things are settled here. The first two let the QDQ and the QOperator file of a recipe hold the same parameters.
 - The output of Softmax has scale 1/256. The quantizer always does this in the QOperator format; in the QDQ format it
   would take the calibrated range.
 - The weights of a uint8 model are uint8 per tensor, but int8 per channel. The quantizer writes int8 weights for
   QLinearConv per channel whatever it is asked for; the QDQ file follows.
+- In the QDQ format an operator that only moves values is quantized also where it is the first one, so that the
+  Transpose of NHWC pixels is an integer step. The QOperator format has no such form: there it is done in float.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ def quantize(
         cache.write_text(ranges)
         fixed = _softmax_scales(model, recipe.activations) if "Softmax" in operators else {}
         fixed |= overrides or {}
+        options = {"TensorQuantOverrides": fixed, "ForceQuantizeNoInputCheck": True}
         quantize_static(
             source,
             target,
@@ -80,7 +83,7 @@ def quantize(
             weight_type=DTYPES[recipe.weights],
             calibrate_method=_method(ranges),
             calibration_cache_path=cache,
-            extra_options={"TensorQuantOverrides": fixed} if recipe.style == "qdq" else {},
+            extra_options=options if recipe.style == "qdq" else {},
         )
         return target.read_bytes()
 
