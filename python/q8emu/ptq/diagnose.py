@@ -7,7 +7,7 @@ by more than chance would: a sign test over the images whose answer changes betw
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import log
 from typing import Any
@@ -87,10 +87,12 @@ def diagnose(
     found = [*_about_quantizer(quantizer)]
     if at_chance:
         found.append(_chance(evaluation, bound))
-    about_labels = [*_classes(evaluation), *_rows(evaluation)]
+    order = _order(evaluation)
+    about_labels = [*_classes(evaluation, order), *_rows(evaluation)]
     found += about_labels
     if (at_chance and not about_labels) or own_data:
-        about_data = [*_probed(classifier, evaluation, make(images[:SINGLE]), progress, combine=at_chance)]
+        trial = _Trial(classifier, evaluation.predictions, np.array(order)[evaluation.labels], progress)
+        about_data = [*_probed(trial, make(images[:SINGLE]), combine=at_chance)]
         found += about_data or [*_shuffled(evaluation, at_chance=at_chance and not about_labels)]
     return Diagnosis(quantizer, bound, tuple(found))
 
@@ -98,18 +100,19 @@ def diagnose(
 def _about_quantizer(quantizer: FirstQuantizer | None) -> Iterator[Finding]:
     if quantizer is None:
         return
+    takes = f"the first quantizer represents {quantizer.low:.4g} to {quantizer.high:.4g}"
     if quantizer.is_too_wide:
         yield Finding(
             "clipping",
-            f"{100 * quantizer.clip_rate:.1f} % of the input is outside {quantizer.low:.4g} to {quantizer.high:.4g}, "
-            f"which the first quantizer represents (more than {100 * MOST_CLIPPED:.0f} %): the model was calibrated for "
-            "smaller values, such as pixels 0..1.",
+            f"{takes}, the data go from {quantizer.data}: {100 * quantizer.clip_rate:.1f} % of the values clip (more "
+            f"than {100 * MOST_CLIPPED:.0f} %). The model was calibrated for pixels of another range.",
         )
     if quantizer.is_too_narrow:
         yield Finding(
             "few codes",
-            f"the input uses {quantizer.used} codes of the first quantizer where {quantizer.possible} could occur (fewer "
-            f"than {100 * FEWEST_CODES:.0f} %): the model was calibrated for larger values, such as pixels 0..255.",
+            f"{takes}, the data go from {quantizer.data}: they use {quantizer.used} codes where {quantizer.possible} "
+            f"could occur (fewer than {100 * FEWEST_CODES:.0f} %). The model was calibrated for pixels of another "
+            "range.",
         )
 
 
@@ -122,19 +125,27 @@ def _chance(evaluation: Evaluation, bound: int) -> Finding:
     )
 
 
-def _classes(evaluation: Evaluation) -> Iterator[Finding]:
-    """Do the labels count the classes in another order? The price of having looked at all orders is paid."""
+def _order(evaluation: Evaluation) -> list[int]:
+    """What the model calls each labelled class: another class only where the labels count in another order.
+
+    The price of having looked at all orders is paid.
+    """
     confusion = evaluation.confusion
-    predicted_for = best_matching(confusion)
-    matched = int(confusion[np.arange(len(confusion)), predicted_for].sum())
-    moved = [(i, j) for i, j in enumerate(predicted_for) if i != j]
-    wins = int(sum(confusion[i, j] for i, j in moved))
-    losses = int(sum(confusion[i, i] for i, _ in moved))
-    if log_sign_test(wins, losses) + log_orders(len(confusion)) < log(NAMED_BELOW):
+    matched = best_matching(confusion)
+    moved = [(i, j) for i, j in enumerate(matched) if i != j]
+    wins, losses = (int(sum(confusion[pair] for pair in pairs)) for pairs in (moved, [(i, i) for i, _ in moved]))
+    is_moved = log_sign_test(wins, losses) + log_orders(len(confusion)) < log(NAMED_BELOW)
+    return matched if is_moved else list(range(len(confusion)))
+
+
+def _classes(evaluation: Evaluation, order: Sequence[int]) -> Iterator[Finding]:
+    moved = [(i, j) for i, j in enumerate(order) if i != j]
+    if moved:
         told = ", ".join(f"{evaluation.classes[i]} is predicted as {evaluation.classes[j]}" for i, j in moved)
+        right = int((np.array(order)[evaluation.labels] == evaluation.predictions).sum())
         yield Finding(
             "classes",
-            f"the labels count the classes in another order than the model: {told}; matched so, {matched:,} of "
+            f"the labels count the classes in another order than the model: {told}; matched so, {right:,} of "
             f"{evaluation.samples:,} would be right.",
         )
 
@@ -152,45 +163,44 @@ def _rows(evaluation: Evaluation) -> Iterator[Finding]:
             )
 
 
-def _probed(
-    classifier: Classifier, evaluation: Evaluation, inputs: np.ndarray, progress: Progress | None, *, combine: bool
-) -> Iterator[Finding]:
-    """The best change of the data, if one is better than none."""
-    best = _best(classifier, evaluation, inputs, single_probes(inputs), progress)
-    if best is None and combine:
-        best = _best(classifier, evaluation, inputs[:COMBINED], combined_probes(inputs), progress)
-    if best is not None:
-        probe, correct, before, count = best
-        yield Finding(
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Changes of the data tried on a classifier, against its predictions without one."""
+
+    classifier: Classifier
+    predictions: np.ndarray
+    labels: np.ndarray
+    progress: Progress | None
+
+    def best(self, inputs: np.ndarray, probes: Iterable[Probe]) -> Finding | None:
+        """The change with the most right answers; None where none is better than no change."""
+        count, tried = len(inputs), list(probes)
+        before = self.predictions[:count] == self.labels[:count]
+        found: list[tuple[int, Probe]] = []
+        for done, probe in enumerate(tried):
+            if self.progress is not None:
+                self.progress(done, len(tried), "trying changes of the data")
+            scores = self.classifier.run(np.ascontiguousarray(probe.undo(inputs)))
+            right = scores.argmax(1) == self.labels[:count]
+            if _is_better(right, before):
+                found.append((int(right.sum()), probe))
+        if not found:
+            return None
+        correct, probe = max(found, key=lambda pair: pair[0])
+        return Finding(
             probe.name,
             f"the data look as if {probe.tells}: changed back, {correct:,} of the first {count:,} are right instead of "
-            f"{before:,}.",
+            f"{int(before.sum()):,}.",
         )
 
 
-def _best(
-    classifier: Classifier,
-    evaluation: Evaluation,
-    inputs: np.ndarray,
-    probes: Iterable[Probe],
-    progress: Progress | None,
-) -> tuple[Probe, int, int, int] | None:
-    """The change with the most right answers, these, those without it, and of how many; None where none is better."""
-    count = len(inputs)
-    labels = evaluation.labels[:count]
-    before = evaluation.predictions[:count] == labels
-    tried = list(probes)
-    found: list[tuple[int, Probe]] = []
-    for done, probe in enumerate(tried):
-        if progress is not None:
-            progress(done, len(tried), "trying changes of the data")
-        right = classifier.run(np.ascontiguousarray(probe.undo(inputs))).argmax(1) == labels
-        if _is_better(right, before):
-            found.append((int(right.sum()), probe))
-    if not found:
-        return None
-    correct, probe = max(found, key=lambda pair: pair[0])
-    return probe, correct, int(before.sum()), count
+def _probed(trial: _Trial, inputs: np.ndarray, *, combine: bool) -> Iterator[Finding]:
+    """The best change of the data, if one is better than none; several at once only where none alone is."""
+    best = trial.best(inputs, single_probes(inputs))
+    if best is None and combine:
+        best = trial.best(inputs[:COMBINED], combined_probes(inputs[:COMBINED]))
+    if best is not None:
+        yield best
 
 
 def _is_better(right: np.ndarray, before: np.ndarray) -> bool:

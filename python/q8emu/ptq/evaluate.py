@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Evaluation:
             "confusion": confusion.tolist(),
             "seconds": self.seconds,
             "images_per_second": self.samples / max(self.seconds, 1e-9),
+            "labels_sha256": hashlib.sha256(self.labels.astype("<i8").tobytes()).hexdigest(),
             "predictions": self.predictions.tolist(),
         }
 
@@ -95,6 +97,7 @@ def evaluate(
     labels: np.ndarray,
     progress: Progress | None = None,
     prepare: Prepare | None = None,
+    source: str = "given arrays",
 ) -> Evaluation:
     """Run a classifier on labelled images.
 
@@ -104,6 +107,7 @@ def evaluate(
         labels: integers [N], from 0.
         progress: called with done, total and what.
         prepare: turns some of the images into the model's input; by default raw pixels in its dtype and layout.
+        source: what the images are called.
 
     Raises:
         BadInput: as many labels as images are needed, each the number of a class.
@@ -121,7 +125,7 @@ def evaluate(
         )
     return Evaluation(
         describe(classifier.model),
-        _settings(classifier),
+        {"images": f"{len(labels):,}, {source}"} | _settings(classifier),
         class_names(scores.shape[1]),
         wanted,
         scores.argmax(1).astype(np.int64),

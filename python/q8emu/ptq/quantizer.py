@@ -30,6 +30,8 @@ class FirstQuantizer:
         dtype: of its codes.
         low: smallest real value that it represents.
         high: largest.
+        data_low: smallest value of the data, as the model takes them.
+        data_high: largest.
         inside: is it in the model? Else the data come as codes, and what was clipped on the way is not known.
         values: how many were quantized.
         clipped: how many of them were beyond low or high by more than a rounding.
@@ -41,6 +43,8 @@ class FirstQuantizer:
     dtype: str
     low: float
     high: float
+    data_low: float
+    data_high: float
     inside: bool
     values: int
     clipped: int
@@ -75,6 +79,11 @@ class FirstQuantizer:
         shown = f"{self.dtype} of {self.low:.4g} to {self.high:.4g}"
         return f"'{self.tensor}', {shown}: clipped {100 * self.clip_rate:.2f} %, {codes}"
 
+    @property
+    def data(self) -> str:
+        """The range of the data, in words."""
+        return f"{self.data_low:.4g} to {self.data_high:.4g}"
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dumps."""
         return asdict(self) | {"clip_rate": self.clip_rate}
@@ -97,14 +106,17 @@ def measure(model: Path, parts: Iterable[np.ndarray]) -> FirstQuantizer | None:
     scale, zero_point = np.float32(params.scale[0]), params.zero_point[0]
     seen = np.zeros(int(limits.max) - int(limits.min) + 1, bool)
     values = clipped = distinct = 0
+    least, most = np.inf, -np.inf
     for part in parts:
         codes, beyond = _codes(part, scale, zero_point, limits) if inside else (part.astype(np.int32), 0)
         seen |= np.bincount(codes.ravel() - int(limits.min), minlength=len(seen)) > 0
         distinct = distinct or len(np.unique(part))  # of the first part: enough to see how fine the data are
+        least, most = min(least, float(part.min())), max(most, float(part.max()))
         values, clipped = values + part.size, clipped + beyond
     low, high = ((int(limit) - zero_point) * float(scale) for limit in (limits.min, limits.max))
     possible = len(seen) if not inside else min(len(seen), distinct)
-    return FirstQuantizer(tensor, params.dtype, low, high, inside, values, clipped, int(seen.sum()), possible)
+    used = int(seen.sum())
+    return FirstQuantizer(tensor, params.dtype, low, high, least, most, inside, values, clipped, used, possible)
 
 
 def _codes(part: np.ndarray, scale: np.float32, zero_point: int, limits: np.iinfo[Any]) -> tuple[np.ndarray, int]:

@@ -220,7 +220,7 @@ def _indices(values: list[Any], where: str) -> np.ndarray:
     Raises:
         BadInput: they are not ascending indices of training images.
     """
-    limit = cifar10.IMAGES_PER_FILE * len(cifar10.TRAIN)
+    limit = cifar10.TRAINING_IMAGES
     if not all(type(v) is int and 0 <= v < limit for v in values) or any(a >= b for a, b in pairwise(values)):
         raise BadInput(f"{where}: expected ascending indices of training images, 0 to {limit - 1}.")
     indices = np.array(values, np.int64)
