@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What fewer bits cost: right answers for every pair of weight bits and activation bits, and per layer.
 
-Every model of the map is a file like any other that `quantize_onnx` writes, emulated on the same labelled images. A layer
-counts twice, as AIMET's QuantAnalyzer defines it: enabled, only its weights have B bits; disabled, all weights but its own.
+Every model of the map is a file like any other that `quantize_onnx` writes, emulated on the same labelled images. A
+layer counts twice, as AIMET's QuantAnalyzer defines it: enabled, only its weights have B bits; disabled, all weights
+but its own.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from q8emu.ptq import bits
 from q8emu.ptq.classifier import open_classifier
 from q8emu.ptq.evaluate import evaluate
 from q8emu.ptq.float_model import FloatModel
+from q8emu.ptq.images import Images
 from q8emu.ptq.quantize_onnx import Progress, Settings, calibrated, quantized
 
 SCHEMA = "q8emu.quantize-map/1"
@@ -70,7 +72,9 @@ class BitMap:
 
     def correct(self, weight_bits: int, activation_bits: int) -> int:
         """Right answers with these bit widths."""
-        return next(c.correct for c in self.grid if (c.weight_bits, c.activation_bits) == (weight_bits, activation_bits))
+        return next(
+            c.correct for c in self.grid if (c.weight_bits, c.activation_bits) == (weight_bits, activation_bits)
+        )
 
     @property
     def all_layers(self) -> int:
@@ -96,11 +100,9 @@ def bit_map(
     model: FloatModel,
     inputs: Mapping[str, np.ndarray],
     settings: Settings,
-    images: np.ndarray,
-    labels: np.ndarray,
+    images: Images,
     *,
     layer_bits: int = bits.FEWEST,
-    prepared: bool = False,
     progress: Progress | None = None,
 ) -> BitMap:
     """Quantize a model to every pair of bit widths and count right answers on the emulator.
@@ -109,10 +111,8 @@ def bit_map(
         model: what `open_float` returned.
         inputs: calibration samples by input name.
         settings: of the quantization; its bit widths are not used.
-        images: uint8[N, 3, 32, 32]; or, `prepared`, float32 arrays as the model takes them.
-        labels: integers [N].
+        images: labelled, from `images.choose`.
         layer_bits: width of the weights in the map of the layers, 4 to 7.
-        prepared: are the images already the model's input?
         progress: told (done, total, what).
 
     Raises:
@@ -130,7 +130,7 @@ def bit_map(
         nonlocal done
         widths = weights if isinstance(weights, Mapping) else {layer.name: weights for layer in model.layers}
         asked = replace(settings, weight_bits=bits.MOST, activation_bits=activations)
-        found = _right(quantized(model, ranges, asked, widths), images, labels, "q8emu", prepared=prepared)
+        found = _right(quantized(model, ranges, asked, widths), images, "q8emu")
         done += 1
         tell(done, total, "emulating")
         return found
@@ -146,16 +146,17 @@ def bit_map(
         str(model.path),
         {key: value for key, value in asdict(settings).items() if key in kept},
         model.check(inputs),
-        len(images),
-        _right(bytes(model.proto.SerializeToString()), images, labels, "ort", prepared=prepared),
+        len(images.labels),
+        _right(bytes(model.proto.SerializeToString()), images, "ort"),
         grid,
         layer_bits,
         layers,
     )
 
 
-def _right(made: bytes, images: np.ndarray, labels: np.ndarray, backend: str, *, prepared: bool) -> int:
+def _right(made: bytes, images: Images, backend: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         path.write_bytes(made)
-        return evaluate(open_classifier(path, backend), images, labels, prepared=prepared).correct
+        opened = open_classifier(path, backend)
+        return evaluate(opened, images.arrays, images.labels, prepare=images.prepare).correct

@@ -55,7 +55,9 @@ def parameters(low: float, high: float, dtype: str, bits: int) -> tuple[float, i
     return (scale, min(max(round(qmin - low / scale), qmin), qmax)) if scale > 0 else (1.0, 0)
 
 
-def weight_overrides(model: FloatModel, bits: Mapping[str, int], *, per_channel: bool) -> dict[str, list[dict[str, Any]]]:
+def weight_overrides(
+    model: FloatModel, bits: Mapping[str, int], *, per_channel: bool
+) -> dict[str, list[dict[str, Any]]]:
     """The scales of the weights of some layers, for the quantizer.
 
     Args:

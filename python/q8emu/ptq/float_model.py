@@ -22,7 +22,15 @@ from q8emu.readers.onnx import batch_is_symbolic, read_onnx
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 OLDEST_OPSET = 13  # the first with a scale per channel, and with Clip on integers
-_QUANTIZED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger")
+_QUANTIZED = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "QLinearConv",
+    "QLinearMatMul",
+    "QGemm",
+    "ConvInteger",
+    "MatMulInteger",
+)
 
 
 @dataclass(frozen=True)
@@ -181,5 +189,3 @@ def _preprocessed(proto: onnx.ModelProto) -> onnx.ModelProto:
         onnx.save(proto, source)
         quant_pre_process(source, target, skip_symbolic_shape=True)
         return onnx.load(target)
-
-

@@ -93,7 +93,11 @@ class Settings:
     def describe(self) -> dict[str, str]:
         """For people."""
         method = f"percentile {self.covers:g}" if self.method == "percentile" else self.method
-        told = {"dtype": self.dtype, "format": self.style, "weights": "per channel" if self.per_channel else "per tensor"}
+        told = {
+            "dtype": self.dtype,
+            "format": self.style,
+            "weights": "per channel" if self.per_channel else "per tensor",
+        }
         told |= {"method": method}
         if self.reduce_range:
             told["reduce-range"] = "yes"
