@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files from the network: pooch checks and places them, our own downloader goes on where an earlier one stopped.
 
-What has arrived is in NAME.part beside the file. The file itself appears when all of it is there and has the checksum.
+What has arrived is in the folder NAME.part. The file itself appears when all of it is there and has the checksum.
 """
 
 from __future__ import annotations
 
 import fcntl
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -68,15 +69,21 @@ def fetch(remote: Remote, folder: Path, progress: Progress | None = None, pause:
         raise BackendUnavailable(
             f"Downloading needs pooch (pip install 'q8emu[workflow]'), which does not import: {problem}."
         ) from problem
+    target, work = folder / remote.name, folder / f"{remote.name}.part"
+    algorithm, digest = remote.checksum.split(":")
     try:
+        if target.is_file() and pooch.file_hash(str(target), algorithm) == digest:
+            return target
         with _without_messages(pooch.get_logger()):
             found = pooch.retrieve(
                 remote.address,
                 known_hash=remote.checksum,
                 fname=remote.name,
-                path=folder,
-                downloader=_Resumable(remote, folder / f"{remote.name}.part", progress, pause),
+                path=work,
+                downloader=_Resumable(remote, work / "content", progress, pause),
             )
+        Path(found).replace(target)
+        shutil.rmtree(work)  # with the empty files that a killed process left there
     except ValueError as problem:  # pooch's word for another checksum; it has deleted the file
         raise BadInput(
             f"What {remote.address} sent is not the expected file: its checksum is not {remote.checksum}; it "
@@ -84,7 +91,10 @@ def fetch(remote: Remote, folder: Path, progress: Progress | None = None, pause:
         ) from problem
     except OSError as problem:
         raise BadInput(f"'{remote.name}' cannot be written into '{folder}': {_root(problem)}.") from problem
-    return Path(found)
+    finally:
+        with suppress(OSError):
+            work.rmdir()  # unless something has arrived
+    return target
 
 
 @contextmanager

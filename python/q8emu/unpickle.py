@@ -8,6 +8,7 @@ says what the few functions mean that a file of a kind calls. What can be made i
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,7 +86,9 @@ def load(content: bytes, name: str, dialect: Dialect, persistent: Callable[[Any]
         Global(name='__builtin__ print')
     """
     try:
-        return _Machine(name, dialect, persistent).run(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickletools decodes escapes in strings that are refused later
+            return _Machine(name, dialect, persistent).run(content)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
         raise Damaged(f"a pickle '{name}' that does not load ({type(problem).__name__}: {problem})") from problem
 

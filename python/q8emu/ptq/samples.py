@@ -35,7 +35,7 @@ def draw(labels: np.ndarray, *, per_class: int = 100, seed: int = 0) -> np.ndarr
     """Draw as many images of each class, without replacement.
 
     Every image gets a 64-bit number from PCG64(seed), whose raw stream is the same in every version of numpy; the
-    smallest ones of each class are drawn.
+    smallest ones of each class are drawn, so that a larger draw contains a smaller one.
 
     Args:
         labels: integers [N], the class of each image.
