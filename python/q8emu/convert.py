@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,12 @@ from q8emu.export.onnx import FORMATS, Format, to_onnx
 from q8emu.files import check_target, replacing
 from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
+from q8emu.ptq.float_models import keras_to_onnx, onnx_to_torch
+from q8emu.ptq.keras_file import is_hdf5
 from q8emu.trace import Trace
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -25,11 +31,14 @@ class Conversion:
     Attributes:
         model: the file that was read.
         output: the file that was written.
-        style: "qdq" or "qoperator".
-        opset: of the new model.
+        style: "qdq" or "qoperator"; "float" for a float model.
+        opset: of the new model; of the ONNX graph inside a PyTorch file.
         operators: how many nodes of each operator it has.
-        compared: elements of the outputs and quantized tensors that both files gave, all equal.
+        compared: elements that both files gave: outputs and quantized tensors, all equal; of a float model the outputs.
         notes: what the reader had to say.
+        layers: of a Keras file, how many of each class it has.
+        largest_difference: between the outputs of float models; quantized ones are equal.
+        bytes: of the new file.
     """
 
     model: str
@@ -39,6 +48,9 @@ class Conversion:
     operators: dict[str, int]
     compared: int
     notes: tuple[str, ...]
+    layers: dict[str, int] = field(default_factory=dict)
+    largest_difference: float = 0.0
+    bytes: int = 0
 
 
 def convert(
@@ -50,16 +62,17 @@ def convert(
     force: bool = False,
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Conversion:
-    """Write a quantized model as ONNX that ONNX Runtime loads.
+    """Write a model in another form: Keras HDF5 or a quantized model as ONNX, float ONNX as a PyTorch file.
 
-    The new file is run beside the old one on random inputs, with the profile 'ort' for both; it is kept if every output
-    and every quantized tensor that both have are equal.
+    A quantized model's new file is run beside the old one on random inputs, with the profile 'ort' for both; it is kept
+    if every output and every quantized tensor that both have are equal. A float model's outputs are compared with those
+    of the layers' definition (Keras) or of ONNX Runtime (PyTorch); the largest difference is told.
 
     Args:
-        model: any file that `load` opens.
-        output: path of the .onnx file.
-        style: "qdq": float operators between DequantizeLinear and QuantizeLinear; "qoperator": QLinearConv and its
-            like.
+        model: a Keras .h5 file, a float .onnx file, or any quantized model that `load` opens.
+        output: path of the .onnx file; of a .pt file for a float .onnx file.
+        style: of a quantized model. "qdq": float operators between DequantizeLinear and QuantizeLinear; "qoperator":
+            QLinearConv and its like.
         bias: as for `load`.
         force: replace a file that is there?
         shapes: as for `load`.
@@ -67,25 +80,74 @@ def convert(
     Raises:
         Q8Error: the model cannot be read or expressed, or the output cannot be written; nothing is written then.
     """
-    target = Path(output)
+    source, target = Path(model), Path(output)
     if style not in FORMATS:
         raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
-    check_target(target, (".onnx",), force=force)
-    source = Emulator(Path(model), Options(bias=bias, shapes=shapes or {}))
+    check_target(target, (".onnx", ".pt"), force=force)
+    if is_hdf5(source) or source.suffix in (".h5", ".hdf5", ".keras"):
+        return _from_keras(source, target)
+    if target.suffix == ".pt":
+        return _to_torch(source, target)
+    return _quantized(source, target, style, Options(bias=bias, shapes=shapes or {}))
+
+
+def _from_keras(source: Path, target: Path) -> Conversion:
+    if target.suffix != ".onnx":
+        raise BadInput(
+            f"From '{source}' q8emu writes ONNX first: convert it to a name that ends in .onnx, then to .pt."
+        )
+    done = keras_to_onnx(source)
+    with replacing(target) as written:
+        written.write_bytes(done.model.SerializeToString())
+    return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, done.layers)
+
+
+def _to_torch(source: Path, target: Path) -> Conversion:
+    with replacing(target) as written:
+        done = onnx_to_torch(source, written)
+    return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, {})
+
+
+def _told(
+    source: Path,
+    target: Path,
+    model: onnx.ModelProto,
+    compared: int,
+    largest: float,
+    notes: tuple[str, ...],
+    layers: dict[str, int],
+) -> Conversion:
+    opset, size = _opset(model), target.stat().st_size
+    return Conversion(
+        str(source), str(target), "float", opset, _operators(model), compared, notes, layers, largest, size
+    )
+
+
+def _quantized(model: Path, target: Path, style: Format, options: Options) -> Conversion:
+    source = Emulator(model, options)
     proto = to_onnx(source.graph, style=style, wider=source.wider)
     with replacing(target) as written:
         written.write_bytes(proto.SerializeToString())
         compared = _compare(source, Emulator(written, Options()))
-    kinds = [node.op_type for node in proto.graph.node]
     return Conversion(
         str(model),
         str(target),
         style,
-        next(o.version for o in proto.opset_import if not o.domain),
-        {kind: kinds.count(kind) for kind in sorted(set(kinds))},
+        _opset(proto),
+        _operators(proto),
         compared,
         source.graph.notes,
+        bytes=target.stat().st_size,
     )
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next(o.version for o in model.opset_import if not o.domain)
+
+
+def _operators(model: onnx.ModelProto) -> dict[str, int]:
+    kinds = [node.op_type for node in model.graph.node]
+    return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
 def _compare(source: Emulator, made: Emulator) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two float models side by side on the same inputs: the check behind every conversion of one.
 
-Float sums depend on their order, so two runtimes differ in the last bits. The largest difference is reported; a conversion
-is kept below BOUND of the largest magnitude, far above rounding and far below a wrong weight.
+Float sums depend on their order, so two runtimes differ in the last bits. The largest difference is reported; a
+conversion is kept below BOUND of the largest magnitude, far above rounding and far below a wrong weight.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def onnx_outputs(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray]) -> dic
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         found = session.run(None, dict(feeds))
-    except Exception as problem:  # noqa: BLE001  its errors have no common class
+    except Exception as problem:  # its errors have no common class
         raise BadModel(f"ONNX Runtime refuses the model: {' '.join(str(problem).split())[:300]}") from problem
     return dict(zip([output.name for output in session.get_outputs()], found, strict=True))
 

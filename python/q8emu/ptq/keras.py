@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Keras HDF5 file as a float ONNX model, without Keras and without TensorFlow.
 
-Read from the file (`keras_file`, `keras_config`), built layer by layer (`keras_layers`), and held to the layers' definition
-on NumPy (`keras_numpy`), which shares no code with the way to ONNX.
+Read from the file (`keras_file`, `keras_config`), built layer by layer (`keras_layers`), and held to the definition of
+the layers on NumPy (`keras_numpy`), which shares no code with the way to ONNX.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from q8emu.errors import ConversionFailed
 from q8emu.ptq.keras_config import Layer, Network, network
 from q8emu.ptq.keras_file import KerasFile, open_keras
 from q8emu.ptq.keras_graph import Graph
@@ -90,7 +91,13 @@ def _converted(layers: Network, weights: Mapping[str, Mapping[str, np.ndarray]])
     dropped = [layer.name for layer in layers.layers if layer.kind == "Dropout"]
     if dropped:
         notes.append(f"{len(dropped)} Dropout do nothing when a model is used, and have no node.")
-    return graph.model(), notes
+    model = graph.model()
+    kinds, operators = [layer.kind for layer in layers.layers], [node.op_type for node in model.graph.node]
+    wanted = kinds.count("Conv2D") + kinds.count("DepthwiseConv2D"), kinds.count("Dense")
+    made = operators.count("Conv"), operators.count("Gemm")
+    if made != wanted:
+        raise ConversionFailed(f"The new model has {made} Conv and Gemm for {wanted} layers. Please report it.")
+    return model, notes
 
 
 def _normalization_behind(layers: Network, layer: Layer) -> Layer | None:

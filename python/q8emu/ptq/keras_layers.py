@@ -144,9 +144,7 @@ def _convolution(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | N
     window = {"kernel_shape": kernel, "strides": strides, "dilations": rate, "pads": [top, left, bottom, right]}
     result = fold or layer
     made = _linear_name(layer, result.name)
-    y = net.add(
-        "Conv", made, [xs[0].name, *operands], (*sizes, count), node=layer.name if fold else "", group=groups, **window
-    )
+    y = net.add("Conv", made, [xs[0].name, *operands], (*sizes, count), node=layer.name, group=groups, **window)
     return _activated(net, layer, y)
 
 
@@ -160,7 +158,8 @@ def _activated(net: Graph, layer: Layer, x: Tensor) -> Tensor:
     if name == "linear":
         return x
     attributes = {"axis": 1} if name == "softmax" else {}  # of the channels, the last axis in Keras
-    return net.add(ACTIVATIONS[name], layer.name, [x.name], x.shape, **attributes)
+    node = layer.name if layer.kind == "Activation" else f"{layer.name}/{name}"
+    return net.add(ACTIVATIONS[name], layer.name, [x.name], x.shape, node=node, **attributes)
 
 
 def _dense(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | None) -> Tensor:
@@ -174,7 +173,7 @@ def _dense(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | None) -
     if layer.config.get("use_bias", True):
         operands.append(net.constant(f"{layer.name}/bias", net.weight(layer, "bias", [units])))
     made = _linear_name(layer, layer.name)
-    return _activated(net, layer, net.add("Gemm", made, [xs[0].name, *operands], (units,), transB=1))
+    return _activated(net, layer, net.add("Gemm", made, [xs[0].name, *operands], (units,), node=layer.name, transB=1))
 
 
 def _batch_normalization(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | None) -> Tensor:
@@ -244,8 +243,8 @@ def _global_pool(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | N
 def _flatten(net: Graph, layer: Layer, xs: Sequence[Tensor], fold: Layer | None) -> Tensor:
     """Keras counts the features of an image in the order NHWC, and so does whatever stands behind.
 
-    A Transpose back keeps it, for any layer that follows; to reorder the weights of a Dense would be right for a Dense alone.
-    One pixel needs none: both orders are the same.
+    A Transpose back keeps it, for any layer that follows; to reorder the weights of a Dense would be right for a Dense
+    alone. One pixel needs none: both orders are the same.
     """
     x = xs[0]
     if not x.is_image:

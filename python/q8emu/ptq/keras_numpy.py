@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of Keras as they are defined, on NumPy in float64 and in Keras's own order NHWC: what a conversion is held to.
+"""The layers of Keras as they are defined, on NumPy in float64 and in Keras's own order NHWC.
 
-Shares no code with `keras_layers`: nothing is folded, transposed or padded in the same way twice.
+A conversion is held to it. It shares no code with `keras_layers`: nothing is folded, and nothing transposed.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def quantize_torch(
     left out: PyTorch computes it in float, and the class is the same without it. A file that is there is replaced.
 
     Args:
-        model: a .pt file (see `torch_model.load`) or a torch.nn.Module; a module takes NCHW unless its `input_shapes` says
-            otherwise.
+        model: a .pt file (see `torch_model.load`) or a torch.nn.Module; a module takes NCHW unless its `input_shapes`
+            says otherwise.
         output: path of the .pt file.
         backend: fbgemm, onednn, qnnpack or x86.
         images: uint8[N, C, H, W] to calibrate on.

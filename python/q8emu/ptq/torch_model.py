@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """A float model as a PyTorch file that loads without running code: the ONNX graph, and its weights as tensors.
 
-The file is what `torch.save` makes of {"format": "q8emu.torch/1", "graph": bytes, "state": {name: tensor}}. The graph is the
-ONNX model whose initializers in `state` have lost their numbers; `load` fills them in again and has onnx2torch build the
-module. Why not a pickled module: docs/decisions/0009-float-torch-files-hold-no-code.md.
+The file is what `torch.save` makes of {"format": "q8emu.torch/1", "graph": bytes, "state": {name: tensor}}. The graph
+is the ONNX model whose initializers in `state` have lost their numbers; `load` fills them in again and has onnx2torch
+build the module. Why not a pickled module: docs/decisions/0009-float-torch-files-hold-no-code.md.
 """
 
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from keyword import iskeyword
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from q8emu.errors import BackendUnavailable, BadInput, BadModel, UnsupportedOperator
+from q8emu.errors import BackendUnavailable, BadInput, BadModel, ConversionFailed, UnsupportedOperator
 
 if TYPE_CHECKING:
     import onnx
@@ -53,7 +55,7 @@ def save(model: onnx.ModelProto, path: Path) -> Path:
 
 
 def load(path: Path | str, *, trust: bool = False) -> Any:
-    """The torch.nn.Module of a .pt file; its attribute `input_shapes` says what it takes, None for an open axis.
+    """The torch.nn.Module of a .pt file, with the attributes `input_shapes` (None for an open axis) and `output_names`.
 
     Args:
         path: a file that `q8emu convert` wrote, or, with `trust`, a pickled module.
@@ -123,7 +125,10 @@ def module_of(model: onnx.ModelProto) -> Any:
         BackendUnavailable: onnx2torch is missing.
         UnsupportedOperator: it does not convert an operator of the model.
     """
-    import_torch()
+    torch = import_torch()
+    named = _named(torch, model)
+    shapes = input_shapes(named)
+    plain = all(name.isascii() and name.isidentifier() and not iskeyword(name) for name in shapes)
     with _quiet():
         try:
             from onnx2torch import convert
@@ -132,13 +137,35 @@ def module_of(model: onnx.ModelProto) -> Any:
                 f"From ONNX to PyTorch it takes onnx2torch ({WITH_ONNX2TORCH}), which does not import: {problem}."
             ) from problem
         try:
-            module = convert(model).eval()
+            module = convert(named, save_input_names=plain).eval()
         except (ArithmeticError, LookupError, NotImplementedError, RuntimeError, TypeError, ValueError) as problem:
             raise UnsupportedOperator(
                 f"onnx2torch does not convert this model: {' '.join(str(problem).split())[:300]}."
             ) from problem
-    module.input_shapes = input_shapes(model)
+    for node in named.graph.node:  # onnx2torch makes it a mean, which PyTorch's engines sum in float
+        if node.op_type == "GlobalAveragePool":
+            module.add_module(node.name, torch.nn.AdaptiveAvgPool2d(1))
+    if sum(call.op == "call_module" for call in module.graph.nodes) != len(named.graph.node):
+        raise ConversionFailed("onnx2torch makes another number of modules than the model has nodes. Please report it.")
+    module.input_shapes, module.output_names = shapes, tuple(value.name for value in model.graph.output)
     return module
+
+
+def _named(torch: Any, model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with plain, unique names of nodes: they become names in code that torch.fx writes and runs."""
+    import onnx
+
+    named, taken = onnx.ModelProto(), {"initializers", "input_shapes", "output_names"}
+    named.CopyFrom(model)
+    for number, node in enumerate(named.graph.node):
+        name = re.sub(r"[^0-9A-Za-z_]", "_", node.name or node.op_type)
+        if not name.isidentifier() or iskeyword(name) or name in taken or hasattr(torch.nn.Module, name):
+            name = f"{name}_{number}" if name[:1].isalpha() else f"node_{name}_{number}"
+        if name in taken:
+            raise UnsupportedOperator(f"The node '{node.name}' has the name of another one; give them different names.")
+        taken.add(name)
+        node.name = name
+    return named
 
 
 def input_shapes(model: onnx.ModelProto) -> dict[str, tuple[int | None, ...]]:
