@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from q8emu.backends import BACKENDS, Backend, FileSession, OracleSession
-from q8emu.backends.torch import as_it_comes
+from q8emu.backends.torch import as_it_comes, under
 from q8emu.datasets import pixels
 from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import BadInput, Q8Error
 from q8emu.fingerprint import version
+from q8emu.ptq import torch_model
 
 Q8EMU, TORCH = "q8emu", "torch"
 DEFAULTS: Mapping[str, tuple[str, str]] = {
@@ -176,6 +177,8 @@ def open_classifier(
     if threads < 0 or (batch is not None and batch < 1):
         raise BadInput("--threads must be 0 or more and --batch 1 or more.")
     kind = model_format(model)
+    if kind == "PyTorch" and not torch_model.is_torchscript(model):
+        return _module(model, backend or (Q8EMU if numerics else TORCH), threads or os.cpu_count() or 1, batch)
     own, profile = DEFAULTS[kind]
     chosen = backend or (Q8EMU if numerics else own)
     if numerics and chosen != Q8EMU:
@@ -234,6 +237,26 @@ def _session(model: Path, kind: str, name: str, threads: int, batch: int | None)
     taken = ModelInput(given, dtype, None if shape is None else shape[1:])
     size, executes = fixed or batch or BATCH, tuple(_execute(session, given) for session in sessions)
     return Classifier(model, kind, name, None, oracle.version(), taken, size, threads, executes)
+
+
+def _module(model: Path, backend: str, threads: int, batch: int | None) -> Classifier:
+    """A float model as `q8emu convert` writes it; loading it runs no code of the file."""
+    if backend != TORCH:
+        raise BadInput(f"--backend {backend}: the file is a float PyTorch model, which only --backend {TORCH} runs.")
+    module, oracle = torch_model.load(model), as_it_comes(TORCH)
+    if len(module.input_shapes) != 1:
+        raise _not_one_input(len(module.input_shapes))
+    ((name, shape),) = module.input_shapes.items()
+
+    def execute(inputs: np.ndarray) -> Mapping[str, np.ndarray]:
+        import torch
+
+        with under(oracle.engine, threads), torch.no_grad():
+            return {"output": module(torch.from_numpy(np.array(inputs))).numpy()}
+
+    size = shape[0] or batch or BATCH
+    taken = ModelInput(name, "float32", tuple(shape[1:]))
+    return Classifier(model, "PyTorch", TORCH, None, oracle.version(), taken, size, threads, (execute,))
 
 
 def _execute(session: OracleSession, name: str) -> Execute:

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class Evaluation:
 
     Attributes:
         model: the file.
+        path: where it is.
         settings: backend, numerics and the like, in the order in which they are shown.
         classes: their names.
         labels: int64[N], the right classes.
@@ -34,6 +36,7 @@ class Evaluation:
     """
 
     model: ModelFile
+    path: Path
     settings: Mapping[str, str]
     classes: tuple[str, ...]
     labels: np.ndarray
@@ -63,12 +66,17 @@ class Evaluation:
         found: np.ndarray = np.bincount(self.labels * count + self.predictions, minlength=count * count)
         return found.reshape(count, count)
 
+    @property
+    def labels_sha256(self) -> str:
+        """SHA-256 of the labels: do two evaluations speak of the same images?"""
+        return hashlib.sha256(self.labels.astype("<i8").tobytes()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for json.dumps; the schema carries a version."""
         confusion = self.confusion
         return {
             "schema": SCHEMA,
-            "model": self.model.to_json(),
+            "model": self.model.to_json() | {"path": str(self.path)},
             "settings": dict(self.settings),
             "samples": self.samples,
             "correct": self.correct,
@@ -81,7 +89,7 @@ class Evaluation:
             "confusion": confusion.tolist(),
             "seconds": self.seconds,
             "images_per_second": self.samples / max(self.seconds, 1e-9),
-            "labels_sha256": hashlib.sha256(self.labels.astype("<i8").tobytes()).hexdigest(),
+            "labels_sha256": self.labels_sha256,
             "predictions": self.predictions.tolist(),
         }
 
@@ -125,6 +133,7 @@ def evaluate(
         )
     return Evaluation(
         describe(classifier.model),
+        classifier.model,
         {"images": f"{len(labels):,}, {source}"} | _settings(classifier),
         class_names(scores.shape[1]),
         wanted,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,8 +14,10 @@ from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import Q8Error
 from q8emu.fingerprint import model_sha256
 from q8emu.graph import QUANTIZED_DTYPES
+from q8emu.ptq.torch_model import is_torchscript
 from q8emu.readers.tflite import activation_dtypes
 
+LARGEST_CODE = 2**22  # bytes of one file of TorchScript code
 FLOAT, UNKNOWN = "float32", "unknown"
 
 
@@ -56,12 +59,28 @@ def describe(model: Path) -> ModelFile:
 
 def _dtype(model: Path, kind: str) -> str:
     """The dtype of most activations; "float32" where none is quantized, "unknown" where q8emu cannot tell."""
+    if kind == "PyTorch" and not is_torchscript(model):
+        return FLOAT
     shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
     try:
         graph = Emulator(model, Options(shapes=shapes)).graph
         return _most(graph.tensors[name].dtype for node in graph.nodes for name in node.outputs if name)
     except Q8Error:
-        return _most(activation_dtypes(model)) if kind == "TFLite" else UNKNOWN
+        if kind == "TFLite":
+            return _most(activation_dtypes(model))
+        return FLOAT if _is_float(model, kind) else UNKNOWN
+
+
+def _is_float(model: Path, kind: str) -> bool:
+    """Does no operator of an ONNX file, or no line of TorchScript code, say that something is quantized?"""
+    if kind == "PyTorch":
+        with zipfile.ZipFile(model) as archive:
+            code = [info for info in archive.infolist() if "/code/" in info.filename]
+            return all(i.file_size < LARGEST_CODE and b"quantize" not in archive.read(i) for i in code)
+    import onnx
+
+    nodes = onnx.load(str(model), load_external_data=False).graph.node
+    return not any(word in node.op_type for node in nodes for word in ("Quantize", "QLinear", "QGemm", "Integer"))
 
 
 def _most(dtypes: Iterable[str]) -> str:

@@ -24,9 +24,7 @@ def load_inputs(path: Path, taken: ModelInput) -> np.ndarray:
     """
     name = _only_member(path, "inputs")
     if taken.shape is None or None in taken.shape:
-        raise BadInput(
-            f"The model file does not say the shape of its input '{taken.name}'; use a backend that knows it."
-        )
+        raise BadInput(f"The model file does not say the shape of its input '{taken.name}'; use --backend q8emu.")
     sizes = tuple(size for size in taken.shape if size is not None)
     return load_npz(path, [InputSpec(name, taken.dtype, (1, *sizes), per_sample=True)])[name]
 
@@ -55,7 +53,8 @@ def load_labels(path: Path) -> np.ndarray:
             f"The labels in '{path}' are {labels.dtype}{list(labels.shape)}; expected integers [N], the number of the "
             "class of each image, from 0."
         )
-    return labels
+    result: np.ndarray = labels
+    return result
 
 
 def _only_member(path: Path, what: str) -> str:

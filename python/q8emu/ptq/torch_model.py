@@ -71,7 +71,7 @@ def load(path: Path | str, *, trust: bool = False) -> Any:
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"There is no model file '{path}'; expected the path of a .pt file.")
-    if _is_torchscript(path):
+    if is_torchscript(path):
         raise BadInput(
             f"'{path}' is a TorchScript file; expected a float model that 'q8emu convert model.onnx model.pt' wrote, "
             "or a pickled module."
@@ -229,7 +229,8 @@ def _numbers(tensor: Any, wanted: onnx.TensorProto, path: Path) -> bytes:
     return data
 
 
-def _is_torchscript(path: Path) -> bool:
+def is_torchscript(path: Path) -> bool:
+    """Is it an archive that torch.jit.save wrote? Paths that cannot be read are not."""
     import zipfile
 
     try:
