@@ -3,8 +3,8 @@
 
 python docs/measure_quantize.py --data DIR --model resnet8.onnx    # DIR holds CIFAR-10; rewrites docs/quantize.json
 
-The model is the checkpoint of MLPerf Tiny: `q8emu convert pretrainedResnet.h5 resnet8.onnx`. Both spellings hold the same
-parameters, so one of them is measured. Afterwards: `python docs/generate.py --write`.
+The model is the checkpoint of MLPerf Tiny: `q8emu convert pretrainedResnet.h5 resnet8.onnx`. Both spellings hold the
+same parameters, so one of them is measured. Afterwards: `python docs/generate.py --write`.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ from q8emu.ptq.samples import Samples
 TARGET = Path(__file__).parent / "quantize.json"
 
 
-def measure(model: FloatModel, samples: Samples, data: Path, images: Images) -> list[dict[str, Any]]:
+def measure(
+    model: FloatModel, samples: Samples, data: Path, images: Images, methods: list[str]
+) -> list[dict[str, Any]]:
     """One row for each method, dtype and granularity."""
     inputs = model.image_inputs(samples.images(data))
     rows = []
-    for method in METHODS:
+    for method in methods:
         settings = Settings(method=method)
         ranges = calibrated(model, inputs, settings)
         for dtype in ("int8", "uint8"):
@@ -58,11 +60,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with the binary CIFAR-10 batches")
     parser.add_argument("--model", type=Path, required=True, help="the float model")
+    parser.add_argument("--method", choices=sorted(METHODS), help="measure this one, and keep the rows of the others")
     args = parser.parse_args()
     import onnxruntime
 
     model, samples = open_float(args.model), Samples.from_training_set(args.data)
     images = choose(open_classifier(args.model, "ort"), data=args.data)
+    known = json.loads(TARGET.read_text(encoding="utf-8"))["rows"] if args.method else []
+    rows = measure(model, samples, args.data, images, [args.method] if args.method else list(METHODS))
+    rows += [row for row in known if row["method"] != args.method]
     record = {
         "command": "python docs/measure_quantize.py --data DIR --model resnet8.onnx",
         "model_sha256": model_sha256(args.model),
@@ -70,7 +76,7 @@ def main() -> None:
         "samples": samples.describe(),
         "images": len(images.labels),
         "float32": {"bytes": args.model.stat().st_size, "correct": correct(args.model.read_bytes(), images)},
-        "rows": measure(model, samples, args.data, images),
+        "rows": sorted(rows, key=lambda row: (row["method"], row["dtype"], row["per_channel"])),
     }
     TARGET.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

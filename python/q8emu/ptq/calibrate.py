@@ -29,7 +29,9 @@ METHODS = {
 PERCENTILE = 99.999
 """Percent of the values of a tensor that its range covers, ONNX Runtime's own default."""
 BATCH = 50  # samples per run where the model leaves the batch open
-_KEPT = ("CLS", "highest", "lowest")
+ENDS = "lowest", "highest"
+HISTOGRAM_BINS = 2048
+"""Of "entropy". ONNX Runtime's own default is 128, as many as quantized bins, which leaves one threshold to try."""
 
 Batch = Mapping[str, np.ndarray]
 
@@ -54,7 +56,7 @@ def tensor_ranges(
     Returns:
         The text of a calibration cache, keys sorted: for each tensor its lowest and highest value, float32.
     """
-    options = {"percentile": percentile} if method == "percentile" else {}
+    options = {"entropy": {"num_bins": HISTOGRAM_BINS}, "percentile": {"percentile": percentile}}.get(method, {})
     with tempfile.TemporaryDirectory() as folder, quietly():
         source, cache, augmented = (Path(folder, n) for n in ("float.onnx", "ranges.json", "augmented.onnx"))
         onnx.save(model, source)
@@ -65,15 +67,24 @@ def tensor_ranges(
             calibrator.collect_data(_Reader(batch))
         save_tensors_data(calibrator.compute_data(), cache)
         found = json.loads(cache.read_text())
-    found["data"] = {name: {k: tensor[k] for k in _KEPT} for name, tensor in found["data"].items()}
+    found["data"] = {name: _ends(tensor) for name, tensor in found["data"].items()}
     return json.dumps(found, indent=1, sort_keys=True) + "\n"
+
+
+def _ends(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    """Lowest and highest as float32[1]; the histograms write plain numbers, and the bins too."""
+    found: dict[str, Any] = {"CLS": tensor["CLS"]}
+    for end in ENDS:
+        value = tensor[end]["data"] if isinstance(tensor[end], dict) else tensor[end]
+        found[end] = {"CLS": "numpy.array", "data": np.ravel(value).tolist(), "dtype": "float32"}
+    return found
 
 
 def range_of(ranges: str) -> dict[str, tuple[float, float]]:
     """Lowest and highest value of each tensor, float32 values, widened to hold 0 as a quantizer does."""
     found = {}
     for name, tensor in json.loads(ranges)["data"].items():
-        low, high = (float(np.ravel(tensor[end]["data"])[0]) for end in ("lowest", "highest"))
+        low, high = (float(tensor[end]["data"][0]) for end in ENDS)
         found[name] = min(low, 0.0), max(high, 0.0)
     return found
 
@@ -82,9 +93,8 @@ def with_ranges(ranges: str, changed: Mapping[str, tuple[float, float]]) -> str:
     """The cache with other ranges for some tensors."""
     found: dict[str, Any] = json.loads(ranges)
     for name, ends in changed.items():
-        for end, value in zip(("lowest", "highest"), ends, strict=True):
-            array = found["data"][name][end]
-            array["data"] = [value] if isinstance(array["data"], list) else value
+        for end, value in zip(ENDS, ends, strict=True):
+            found["data"][name][end]["data"] = [value]
     return json.dumps(found, indent=1, sort_keys=True) + "\n"
 
 
