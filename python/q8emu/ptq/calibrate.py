@@ -30,7 +30,7 @@ PERCENTILE = 99.999
 """Percent of the values of a tensor that its range covers, ONNX Runtime's own default."""
 BATCH = 50  # samples per run where the model leaves the batch open
 ENDS = "lowest", "highest"
-HISTOGRAM_BINS = 2048
+HISTOGRAM_BINS = 512
 """Of "entropy". ONNX Runtime's own default is 128, as many as quantized bins, which leaves one threshold to try."""
 
 Batch = Mapping[str, np.ndarray]
