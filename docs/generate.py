@@ -107,6 +107,24 @@ def conformance() -> str:
     return f"{table(head, rows)}\n{how}"
 
 
+def quantized() -> str:
+    """The measured rows of docs/quantize.json, and how they were measured."""
+    measured = json.loads((ROOT / "docs" / "quantize.json").read_text(encoding="utf-8"))
+    images, whole = measured["images"], measured["float32"]
+
+    def row(method: str, dtype: str, weights: str, found: Any) -> tuple[str, ...]:
+        percent = f"{100 * found['correct'] / images:.2f} %"
+        return method, dtype, weights, f"{found['correct']:,}", percent, f"{found['bytes']:,}"
+
+    rows = [row("none", "float32", "float32", whole)]
+    for found in measured["rows"]:
+        weights = "int8 per channel" if found["per_channel"] else f"{found['dtype']} per tensor"
+        rows.append(row(f"`{found['method']}`", found["dtype"], weights, found))
+    head = ("method", "activations", "weights", f"right of {images:,}", "percent", "bytes")
+    how = f"{measured['samples']}. onnxruntime {measured['onnxruntime']}; `{measured['command']}`."
+    return f"{table(head, rows)}\n{how}\n"
+
+
 def kernels() -> str:
     """Every kernel family and the ISAs it has kernels for."""
     rows = []
@@ -162,6 +180,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options,
     "oracles": oracles,
     "profiles": profiles,
+    "quantized": quantized,
 }
 
 

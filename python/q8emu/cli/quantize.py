@@ -212,11 +212,11 @@ def _map(
     json: bool,
 ) -> None:
     from q8emu.files import check_target, replacing
-    from q8emu.ptq.bit_map import bit_map
+    from q8emu.ptq.bit_map import bit_map, check
     from q8emu.ptq.bit_map_page import SUFFIXES, page
     from q8emu.ptq.float_model import open_float
 
-    settings.check()
+    check(settings, layer_bits)
     if output is not None:
         check_target(output, SUFFIXES, force=force)
     opened = open_float(model)

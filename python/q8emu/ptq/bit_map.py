@@ -118,9 +118,7 @@ def bit_map(
     Raises:
         Q8Error: a setting, the samples or the images do not fit.
     """
-    replace(settings, weight_bits=bits.FEWEST).check()
-    if not bits.FEWEST <= layer_bits < bits.MOST:
-        raise BadInput(f"The map of the layers needs {bits.FEWEST} to {bits.MOST - 1} weight bits; found {layer_bits}.")
+    check(settings, layer_bits)
     tell = progress or (lambda done, total, what: None)
     total, done = len(WIDTHS) ** 2 + 2 * len(model.layers), 0
     tell(done, total, f"calibrating, {settings.method}")
@@ -152,6 +150,17 @@ def bit_map(
         layer_bits,
         layers,
     )
+
+
+def check(settings: Settings, layer_bits: int) -> None:
+    """Refuse settings that no map has.
+
+    Raises:
+        BadInput: says which, and what is on offer.
+    """
+    replace(settings, weight_bits=bits.FEWEST).check()
+    if not bits.FEWEST <= layer_bits < bits.MOST:
+        raise BadInput(f"The map of the layers needs {bits.FEWEST} to {bits.MOST - 1} weight bits; found {layer_bits}.")
 
 
 def _right(made: bytes, images: Images, backend: str) -> int:
