@@ -110,15 +110,15 @@ def heat_map(found: BitMap) -> str:
 
 
 def _markdown(found: BitMap) -> str:
-    parts = [f"# Bit widths of {Path(found.model).name}", facts(found)]
+    parts = [f"# Bit widths of {escape(Path(found.model).name)}", escape(facts(found))]
     parts += [_table(grid_heads(), grid_rows(found)), heat_map(found)]
-    parts += ["## Layers", worst(found), _table(layer_heads(found), layer_rows(found))]
+    parts += ["## Layers", escape(worst(found), quote=False), _table(layer_heads(found), layer_rows(found))]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(escape(cell).replace('|', '/') for cell in line)} |" for line in lines)
 
 
 def _html(found: BitMap) -> str:
