@@ -125,6 +125,21 @@ def quantized() -> str:
     return f"{table(head, rows)}\n{how}\n"
 
 
+def bit_widths() -> str:
+    """The measured map of bit widths in docs/quantize_map.json."""
+    found = json.loads((ROOT / "docs" / "quantize_map.json").read_text(encoding="utf-8"))
+    images, widths = found["images"], sorted({cell["weight_bits"] for cell in found["grid"]})
+    right = {(cell["weight_bits"], cell["activation_bits"]): cell["correct"] for cell in found["grid"]}
+    shown = [[str(w), *(f"{100 * right[w, a] / images:.1f}" for a in widths)] for w in widths]
+    grid = table(("weight bits", *(f"{a}-bit activations" for a in widths)), shown)
+    width = f"{found['layer_bits']}-bit"
+    layers = [
+        (f"`{cell['layer']}`", f"{100 * cell['enabled'] / images:.1f}", f"{100 * cell['disabled'] / images:.1f}")
+        for cell in found["layers"]
+    ]
+    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'in all but it'), layers)}"
+
+
 def kernels() -> str:
     """Every kernel family and the ISAs it has kernels for."""
     rows = []
@@ -172,6 +187,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "bit-widths": bit_widths,
     "commands": commands,
     "conformance": conformance,
     "kernels": kernels,
