@@ -114,6 +114,39 @@ def conformance() -> str:
     return f"{table(head, rows)}\n{how}"
 
 
+def quantized() -> str:
+    """The measured rows of docs/quantize.json, and how they were measured."""
+    measured = json.loads((ROOT / "docs" / "quantize.json").read_text(encoding="utf-8"))
+    images, whole = measured["images"], measured["float32"]
+
+    def row(method: str, dtype: str, weights: str, found: Any) -> tuple[str, ...]:
+        percent = f"{100 * found['correct'] / images:.2f} %"
+        return method, dtype, weights, f"{found['correct']:,}", percent, f"{found['bytes']:,}"
+
+    rows = [row("none", "float32", "float32", whole)]
+    for found in measured["rows"]:
+        weights = "int8 per channel" if found["per_channel"] else f"{found['dtype']} per tensor"
+        rows.append(row(f"`{found['method']}`", found["dtype"], weights, found))
+    head = ("method", "activations", "weights", f"right of {images:,}", "percent", "bytes")
+    how = f"{measured['samples']}. onnxruntime {measured['onnxruntime']}; `{measured['command']}`."
+    return f"{table(head, rows)}\n{how}\n"
+
+
+def bit_widths() -> str:
+    """The measured map of bit widths in docs/quantize_map.json."""
+    found = json.loads((ROOT / "docs" / "quantize_map.json").read_text(encoding="utf-8"))
+    images, widths = found["images"], sorted({cell["weight_bits"] for cell in found["grid"]})
+    right = {(cell["weight_bits"], cell["activation_bits"]): cell["correct"] for cell in found["grid"]}
+    shown = [[str(w), *(f"{100 * right[w, a] / images:.1f}" for a in widths)] for w in widths]
+    grid = table(("weight bits", *(f"{a}-bit activations" for a in widths)), shown)
+    width = f"{found['layer_bits']}-bit"
+    layers = [
+        (f"`{cell['layer']}`", f"{100 * cell['enabled'] / images:.1f}", f"{100 * cell['disabled'] / images:.1f}")
+        for cell in found["layers"]
+    ]
+    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'in all but it'), layers)}"
+
+
 def kernels() -> str:
     """Every kernel family and the ISAs it has kernels for."""
     rows = []
@@ -174,6 +207,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "bit-widths": bit_widths,
     "commands": commands,
     "conformance": conformance,
     "keras-layers": keras_layers,
@@ -183,6 +217,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "options": options,
     "oracles": oracles,
     "profiles": profiles,
+    "quantized": quantized,
 }
 
 

@@ -6,44 +6,29 @@
 Two steps. Calibration runs the float model on 500 training images and keeps the smallest and the largest value of every
 tensor: ranges.json. Quantization turns weights.npz and ranges.json into the eight files, without any image.
 
-Two things are fixed by hand so that the QDQ and the QOperator file of a pair hold the same parameters:
-- The output of Softmax has scale 1/256. The quantizer always does this in the QOperator format; in the QDQ format it
-  would take the calibrated range.
-- The weights of the uint8 models are uint8 per tensor, but int8 per channel. The quantizer writes int8 weights for
-  QLinearConv per channel whatever it is asked for; the QDQ file follows.
+What both spellings of a pair share is settled in q8emu.ptq.static, which `q8emu quantize` uses too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
-from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 
 from q8emu.datasets import cifar10
 from q8emu.models.resnet8 import INPUT, OUTPUT, float_model
+from q8emu.ptq import static
+from q8emu.ptq.calibrate import BATCH, cut, tensor_ranges
 
 HERE = Path(__file__).parent
 CALIBRATION_IMAGES = 500
 OPERATORS = ["Add", "Conv", "Flatten", "Gemm", "GlobalAveragePool", "Relu", "Softmax"]
-TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
 
 
 @dataclass(frozen=True)
@@ -64,11 +49,6 @@ class Recipe:
     def name(self) -> str:
         """Of the file, without the extension."""
         return f"resnet8_{self.activations}_{self.spelling}_{self.granularity}"
-
-    @property
-    def weights(self) -> str:
-        """Dtype of the weights; see above for uint8 per channel."""
-        return "int8" if self.granularity == "channel" else self.activations
 
 
 RECIPES = tuple(
@@ -93,71 +73,15 @@ def calibration_images(data: Path | None) -> np.ndarray:
     return pixels[:: len(pixels) // CALIBRATION_IMAGES].astype(np.float32)
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Hands the images out in batches."""
-
-    def __init__(self, images: np.ndarray) -> None:
-        self.batches: Iterator[np.ndarray] = iter(np.split(images, 10))
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self.batches, None)
-        return None if batch is None else {INPUT: batch}
-
-
 def calibrate(model: onnx.ModelProto, images: np.ndarray) -> str:
     """Smallest and largest value of every float tensor, as the text of a calibration cache of ONNX Runtime."""
-    with tempfile.TemporaryDirectory() as folder:
-        source, cache = Path(folder, "float.onnx"), Path(folder, "ranges.json")
-        onnx.save(model, source)
-        augmented = str(Path(folder, "augmented.onnx"))
-        method = CalibrationMethod.MinMax
-        calibrator = create_calibrator(source, OPERATORS, augmented, calibrate_method=method)
-        calibrator.collect_data(_Reader(images))
-        save_tensors_data(calibrator.compute_data(), cache)
-        return json.dumps(json.loads(cache.read_text()), indent=1, sort_keys=True) + "\n"
+    return tensor_ranges(model, cut({INPUT: images}, BATCH), OPERATORS)
 
 
 def quantize(model: onnx.ModelProto, ranges: str, recipe: Recipe) -> bytes:
     """The quantized model file; depends on the arguments and on the version of onnxruntime."""
-    with tempfile.TemporaryDirectory() as folder, _without_advice():
-        source, cache, target = (Path(folder, n) for n in ("float.onnx", "ranges.json", "quantized.onnx"))
-        onnx.save(model, source)
-        cache.write_text(ranges)
-        quantize_static(
-            source,
-            target,
-            quant_format=QuantFormat.QDQ if recipe.spelling == "qdq" else QuantFormat.QOperator,
-            op_types_to_quantize=OPERATORS,
-            per_channel=recipe.granularity == "channel",
-            activation_type=TYPES[recipe.activations],
-            weight_type=TYPES[recipe.weights],
-            calibrate_method=CalibrationMethod.MinMax,
-            calibration_cache_path=cache,
-            extra_options=_softmax_scale(recipe) if recipe.spelling == "qdq" else {},
-        )
-        return target.read_bytes()
-
-
-@contextmanager
-def _without_advice() -> Iterator[None]:
-    """The quantizer recommends other formats and a preprocessing on every call, as warnings."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        root.setLevel(before)
-
-
-def _softmax_scale(recipe: Recipe) -> dict[str, Any]:
-    dtype = np.dtype(recipe.activations)
-    fixed = {
-        "quant_type": TYPES[recipe.activations],
-        "scale": np.array(1 / 256, np.float32),
-        "zero_point": np.array(np.iinfo(dtype).min, dtype),
-    }
-    return {"TensorQuantOverrides": {OUTPUT: [fixed]}}
+    asked = static.Recipe(recipe.activations, recipe.spelling, recipe.granularity == "channel")
+    return static.quantize(model, ranges, asked, OPERATORS)
 
 
 def correct(model: bytes, pixels: np.ndarray, labels: np.ndarray) -> int:

@@ -3,10 +3,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +13,7 @@ import numpy as np
 from q8emu.emulator import Emulator, Options
 from q8emu.errors import BadInput, ConversionFailed
 from q8emu.export.onnx import FORMATS, Format, to_onnx
+from q8emu.files import check_target, replacing
 from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
 from q8emu.ptq.float_models import keras_to_onnx, onnx_to_torch
@@ -83,7 +81,9 @@ def convert(
         Q8Error: the model cannot be read or expressed, or the output cannot be written; nothing is written then.
     """
     source, target = Path(model), Path(output)
-    _check_target(target, style, force=force)
+    if style not in FORMATS:
+        raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
+    check_target(target, (".onnx", ".pt"), force=force)
     if is_hdf5(source) or source.suffix in (".h5", ".hdf5", ".keras"):
         return _from_keras(source, target)
     if target.suffix == ".pt":
@@ -97,13 +97,13 @@ def _from_keras(source: Path, target: Path) -> Conversion:
             f"From '{source}' q8emu writes ONNX first: convert it to a name that ends in .onnx, then to .pt."
         )
     done = keras_to_onnx(source)
-    with _kept_when_whole(target) as written:
+    with replacing(target) as written:
         written.write_bytes(done.model.SerializeToString())
     return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, done.layers)
 
 
 def _to_torch(source: Path, target: Path) -> Conversion:
-    with _kept_when_whole(target) as written:
+    with replacing(target) as written:
         done = onnx_to_torch(source, written)
     return _told(source, target, done.model, done.compared, done.largest_difference, done.notes, {})
 
@@ -126,7 +126,7 @@ def _told(
 def _quantized(model: Path, target: Path, style: Format, options: Options) -> Conversion:
     source = Emulator(model, options)
     proto = to_onnx(source.graph, style=style, wider=source.wider)
-    with _kept_when_whole(target) as written:
+    with replacing(target) as written:
         written.write_bytes(proto.SerializeToString())
         compared = _compare(source, Emulator(written, Options()))
     return Conversion(
@@ -141,19 +141,6 @@ def _quantized(model: Path, target: Path, style: Format, options: Options) -> Co
     )
 
 
-@contextmanager
-def _kept_when_whole(target: Path) -> Iterator[Path]:
-    """A new file beside the target, which it replaces if nothing is raised."""
-    with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".q8emu-", suffix=target.suffix, delete=False) as file:
-        written = Path(file.name)
-    try:
-        yield written
-        written.chmod(0o666 & ~_umask())
-        written.replace(target)
-    finally:
-        written.unlink(missing_ok=True)
-
-
 def _opset(model: onnx.ModelProto) -> int:
     version: int = next(o.version for o in model.opset_import if not o.domain)
     return version
@@ -162,25 +149,6 @@ def _opset(model: onnx.ModelProto) -> int:
 def _operators(model: onnx.ModelProto) -> dict[str, int]:
     kinds = [node.op_type for node in model.graph.node]
     return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
-
-
-def _check_target(target: Path, style: str, *, force: bool) -> None:
-    if style not in FORMATS:
-        raise BadInput(f"--format is '{style}'; expected {' or '.join(FORMATS)}.")
-    if target.suffix not in (".onnx", ".pt"):
-        raise BadInput(
-            f"The output is '{target}'; q8emu writes ONNX and PyTorch files, expected a name that ends in .onnx or .pt."
-        )
-    if not target.parent.is_dir():
-        raise BadInput(f"The folder '{target.parent}' of the output does not exist; make it first.")
-    if target.exists() and not force:
-        raise BadInput(f"'{target}' exists; name another file, or replace it with --force.")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _compare(source: Emulator, made: Emulator) -> int:

@@ -22,6 +22,7 @@ from q8emu.cli.evaluate import evaluate
 from q8emu.cli.inspect import inspect
 from q8emu.cli.models import models
 from q8emu.cli.numerics import numerics
+from q8emu.cli.quantize import quantize
 from q8emu.cli.run import run
 from q8emu.cli.verify import verify
 from q8emu.errors import Q8Error
@@ -47,6 +48,7 @@ app.command()(evaluate)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.add_typer(numerics, name="numerics")
+app.command()(quantize)
 app.command()(run)
 app.command()(verify)
 
