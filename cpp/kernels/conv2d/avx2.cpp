@@ -4,7 +4,7 @@
 #include "kernels/dot/avx2.h"
 
 #include "kernels/conv2d/conv2d.h"
-#include "kernels/conv2d/rectangle.h"
+#include "kernels/conv2d/rows.h"
 
 namespace q8 {
 namespace {
@@ -35,8 +35,8 @@ void write_rows(const Conv2dArgs& args, int64_t row_stride, const int16_t** pixe
   for (int64_t done = 0; done < args.pixel_count;) {
     const Rectangle at = rectangle_at(window, args.pixel_begin + done, args.pixel_count - done);
     for (int64_t r = 0; r < at.rows; ++r) {
-      const int16_t* first = rows + rows_axis(window).position(r) * row_stride;
-      for (int64_t c = 0; c < at.cols; ++c) pixels[done++] = first + columns_axis(window).position(c) * channels;
+      const int16_t* first = rows + r * rows_axis(window).step() * row_stride;
+      for (int64_t c = 0; c < at.cols; ++c) pixels[done++] = first + c * columns_axis(window).step() * channels;
     }
     rows += write_rectangle(shape, x, at, rows, row_stride, copy, fill) * row_stride;
   }
