@@ -188,17 +188,20 @@ void dot_piece(const DotBlock& block, const Piece& piece, int64_t rows, int64_t 
   }
 }
 
-// Pairs of one piece: the weights of a block stay in the L1 cache until all rows have met them.
+// Pairs of one piece at most: the weights of a block stay in the L1 cache until all rows have met them.
 constexpr int64_t piece_pairs = 320;
+
+int64_t ceil_quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // `groups` groups of `rows` rows, piece after piece: the sums so far are the bias of the next.
 void dot_block(const DotTile& tile, DotBlock block, int64_t rows, int64_t groups) {
   const int64_t pairs = pairs_of_run(tile.depth);
-  const int64_t most_runs = pairs < piece_pairs ? piece_pairs / pairs : 1;
+  const int64_t most_pairs = ceil_quotient(pairs, ceil_quotient(pairs, piece_pairs));  // even parts of a run
+  const int64_t most_runs = piece_pairs / most_pairs;  // 1 where a run has parts: they exceed half a piece
   for (int64_t run = 0; run < tile.depth.runs; run += most_runs) {
     const int64_t left = tile.depth.runs - run, runs = left < most_runs ? left : most_runs;
-    for (int64_t p = 0; p < pairs; p += piece_pairs) {
-      const int64_t length = pairs - p < piece_pairs ? pairs - p : piece_pairs;
+    for (int64_t p = 0; p < pairs; p += most_pairs) {
+      const int64_t length = pairs - p < most_pairs ? pairs - p : most_pairs;
       const Piece piece{
           .x = run * tile.run_stride + 2 * p, .runs = runs, .length = 2 * length, .run_stride = tile.run_stride};
       dot_piece(block, piece, rows, groups);
