@@ -30,7 +30,7 @@ ISA_ORDER = ("avx512vnni", "avx2", "reference")
 # Each unit of the package imports units of lower floors only; those of one floor do not know each other.
 FLOORS = (
     {"errors", "_core"},
-    {"graph", "numerics"},
+    {"data_folder", "download", "graph", "numerics", "unpickle"},
     {"delegate", "program", "tables", "trace"},
     {"datasets", "hosting", "models", "result", "steps"},
     {"lowering"},

@@ -17,6 +17,7 @@ from q8emu.cli.convert import convert
 from q8emu.cli.data import data
 from q8emu.cli.diff import diff
 from q8emu.cli.inspect import inspect
+from q8emu.cli.models import models
 from q8emu.cli.numerics import numerics
 from q8emu.cli.run import run
 from q8emu.cli.verify import verify
@@ -38,6 +39,7 @@ app.add_typer(data, name="data")
 app.command()(convert)
 app.command()(diff)
 app.command()(inspect)
+app.add_typer(models, name="models")
 app.add_typer(numerics, name="numerics")
 app.command()(run)
 app.command()(verify)

@@ -14,12 +14,13 @@ from pathlib import Path
 from q8emu.errors import BadInput, BadModel
 from q8emu.graph import Graph
 from q8emu.readers.shapes import checked_shape
-from q8emu.readers.torch_archive import Archive, Damaged, is_torch
+from q8emu.readers.torch_archive import Archive, is_torch
 from q8emu.readers.torch_code import Code
 from q8emu.readers.torch_modules import settle
 from q8emu.readers.torch_network import Network
 from q8emu.readers.torch_operators import operator
-from q8emu.readers.torch_pickle import Object, Tensor, load
+from q8emu.readers.torch_pickle import Tensor, load
+from q8emu.unpickle import Damaged, Object
 
 Shapes = Mapping[str, Sequence[int]]
 
