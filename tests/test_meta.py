@@ -36,11 +36,11 @@ FLOORS = (
     {"lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},
     {"canonical", "export", "lower", "profile", "report"},
-    {"emulator", "report_text"},
+    {"emulator", "listing", "report_text"},
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
-    {"api", "convert", "diff"},
+    {"api", "convert", "diff", "draw"},
     {"cli"},
     {"__main__"},
 )
@@ -115,6 +115,8 @@ def test_public_names() -> None:
     assert callable(q8emu.run)
     assert callable(q8emu.inspect)
     assert callable(q8emu.diff)
+    import_module("q8emu.draw")
+    assert callable(q8emu.draw)
 
 
 @pytest.mark.parametrize(

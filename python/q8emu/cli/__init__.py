@@ -16,6 +16,7 @@ import typer
 from q8emu.cli.convert import convert
 from q8emu.cli.data import data
 from q8emu.cli.diff import diff
+from q8emu.cli.draw import draw
 from q8emu.cli.inspect import inspect
 from q8emu.cli.models import models
 from q8emu.cli.numerics import numerics
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(data, name="data")
 app.command()(convert)
 app.command()(diff)
+app.command()(draw)
 app.command()(inspect)
 app.add_typer(models, name="models")
 app.add_typer(numerics, name="numerics")
