@@ -42,6 +42,7 @@ class Options:
         no_host: refuse models with float islands?
         accumulators: record accumulators too?
         shapes: of the inputs by name, for files that do not say them (PyTorch); under "" of the only input.
+        taps: record every quantized tensor? Without, only the outputs come back.
     """
 
     numerics: str = "ort"
@@ -52,6 +53,7 @@ class Options:
     no_host: bool = False
     accumulators: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    taps: bool = True
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,11 @@ class Emulator:
         if batch not in self._runners:
             program, options = self._program(batch), self.options
             self._runners[batch] = Runner(
-                program, kernels=options.kernels, threads=options.threads, accumulators=options.accumulators
+                program,
+                kernels=options.kernels,
+                threads=options.threads,
+                accumulators=options.accumulators,
+                taps=options.taps,
             )
         return self._runners[batch]
 
