@@ -71,6 +71,15 @@ def test_the_isa_that_is_asked_for_runs(kind: str, isa: str) -> None:
     assert isa in names.split()[0], names
 
 
+def test_the_peak_counts_what_it_did(isa: str) -> None:
+    """The core compares the sum of all products with the number of them; a rate is all that is left."""
+    assert _core.peak_gmacs(isa, seconds=0.01) > 0
+    with pytest.raises(_core.Error, match="seconds must be in"):
+        _core.peak_gmacs(isa, seconds=0.0)
+    with pytest.raises(_core.Error, match="the ISA 'sse9'"):
+        _core.peak_gmacs("sse9")
+
+
 @pytest.mark.parametrize("depth", [66_311, 131_072])
 def test_deep_sums_wrap(depth: int, isa: str) -> None:
     """255 * 127 more than 66,310 times is beyond int32: the accumulator wraps, it does not saturate."""

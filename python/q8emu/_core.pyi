@@ -85,6 +85,17 @@ def build_info() -> dict[str, str | list[str]]:
 def isas() -> list[str]:
     """The ISAs of this build that this CPU supports, best first; "reference" is the last."""
 
+def peak_gmacs(isa: str, seconds: float = 0.1) -> float:
+    """Multiply-accumulates per second of one core by the multiply-add instruction of an ISA, on registers, in 10^9.
+
+    Args:
+        isa: one of isas().
+        seconds: how long to measure, in (0, 60]; the result is that of the fastest millisecond.
+
+    Raises:
+        Error: the ISA is unknown or not supported, or seconds is out of range.
+    """
+
 def requantize(
     isa: str,
     acc: np.ndarray,
