@@ -40,7 +40,7 @@ FLOORS = (
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
-    {"api", "convert", "diff"},
+    {"api", "bench", "convert", "diff"},
     {"cli"},
     {"__main__"},
 )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two functions timed in turns, A B, B A, A B …: the ratio of each pair, its median and its quartiles.
 
-A machine that slows down slows both halves of a pair, so the ratio holds where the times do not. One clock reading before
-and one after each call; a sample is as many calls as take five milliseconds; the garbage collector is off meanwhile.
+A machine that slows down slows both halves of a pair, so the ratio holds where the times do not. The clock is read
+before and after each call; a sample is as many calls as take five milliseconds; the garbage collector is off meanwhile.
 """
 
 from __future__ import annotations
