@@ -152,7 +152,7 @@ def _notes(found: Sequence[AtBatch], threads: int) -> tuple[str, ...]:
     share = min(cpu_share(at.own) for at in found)
     if share < BUSY:
         notes.append(
-            f"this machine was busy: the calls of q8emu had {share:.2f} of a core, so that times are too long; the ratios "
+            f"this machine was busy: the calls of q8emu had {share:.2f} of a core, so times are too long; the ratios "
             "are of neighbouring samples"
         )
     if threads > 1:

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measure the benchmark table: each row of bench_rows.py, and whether it reaches its bar.
+
+    python tests/bench_table.py                            every row, as Markdown
+    python tests/bench_table.py --only ResNet8 --seconds 1 rows with this word, for a shorter time
+    python tests/bench_table.py --write                    docs/bench.json, and from it the table of docs/bench.md
+
+A bar that was set on a CPU with AVX512-VNNI is one for such CPUs: elsewhere the row is measured, marked, and does not
+decide. Exit code 1 where a bar that counts here is missed, 2 where a row cannot be measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench_rows import ROWS, Found, Row
+from q8emu import _core
+from q8emu.backends.cpu import this_cpu
+from q8emu.errors import Q8Error
+from q8emu.fingerprint import build, packages, version
+
+ROOT = Path(__file__).parent.parent
+TABLE = ROOT / "docs" / "bench.json"
+SCHEMA = "q8emu.bench-table/1"
+HEAD = ("measured", "bar", "value", "holds", "spread", "more")
+
+
+def vnni() -> bool:
+    """Do the kernels for AVX512-VNNI run here?"""
+    return _core.active_isa() == "avx512vnni"
+
+
+def missing(row: Row) -> str | None:
+    """Why a row cannot be measured here, None where it can."""
+    if not row.needs:
+        return None
+    named = os.environ.get("Q8EMU_DATA")
+    if not named or not Path(named, row.needs).exists():
+        return f"needs Q8EMU_DATA=DIR, a folder with {row.needs}"
+    return None
+
+
+def record(row: Row, found: Found) -> dict[str, Any]:
+    """A measured row as the file keeps it."""
+    return {
+        "what": row.what,
+        "bar": row.bar,
+        "unit": row.unit,
+        "is_most": row.is_most,
+        "value": round(found.value, 4),
+        "holds": row.holds(found.value),
+        "counts": vnni() or not row.on_vnni,
+        "spread": found.spread,
+        "told": found.told,
+    }
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """A row of the Markdown table."""
+    bar = f"{'≤' if row['is_most'] else '≥'} {row['bar']:g} {row['unit']}"
+    holds = "yes" if row["holds"] else "**no**" if row["counts"] else "no; the bar is for VNNI"
+    return row["what"], bar, f"{row['value']:.3g} {row['unit']}", holds, row["spread"], row["told"]
+
+
+def line(texts: Sequence[str]) -> str:
+    """One line of Markdown."""
+    return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
+
+
+def machine(command: str) -> dict[str, str]:
+    """Where, when and how it was measured."""
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    return {
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "commit": done.stdout.strip() or "unknown",
+        "command": command,
+        "cpu": this_cpu().describe(),
+        "cores": str(os.cpu_count()),
+        "load": f"{os.getloadavg()[0]:.1f}",
+        "isa": _core.active_isa(),
+        "peak": f"{_core.peak_gmacs(_core.active_isa()):.1f} GMAC/s a core",
+        "platform": platform.platform(),
+        "q8emu": f"{version()}, {build()}",
+        "python": f"{platform.python_version()}, {', '.join(packages())}",
+    }
+
+
+def read() -> dict[str, Any]:
+    """The file."""
+    empty = {"schema": SCHEMA, "machine": {}, "rows": []}
+    found: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else empty
+    return found
+
+
+def write(told: Mapping[str, str], measured: Sequence[Mapping[str, Any]]) -> None:
+    """Replace the file: one table is one run on one machine."""
+    rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in measured)
+    head = json.dumps({"schema": SCHEMA, "machine": told}, ensure_ascii=False, indent=2)[:-2]
+    TABLE.write_text(f'{head},\n  "rows": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
+
+
+def main() -> int:
+    """Measure what the command line asks for; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", metavar="WORD", help="rows with this word; repeat it")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each row")
+    parser.add_argument("--write", action="store_true", help="replace docs/bench.json and the table in docs/bench.md")
+    options = parser.parse_args()
+    chosen = [row for row in ROWS if not options.only or any(word in row.what for word in options.only)]
+    if not chosen:
+        parser.error("no row of bench_rows.py has such a word")
+    told = machine(shlex.join(["python", "tests/bench_table.py", *(a for a in sys.argv[1:] if a != "--write")]))
+    print(line(HEAD), line(["---"] * len(HEAD)), sep="\n", flush=True)
+    measured, unmeasured = [], []
+    for row in chosen:
+        try:
+            reason = missing(row)
+            found = None if reason else row.measure(options.seconds)
+        except Q8Error as problem:
+            reason, found = str(problem), None
+        if found is None:
+            unmeasured.append(row)
+            print(line((row.what, "", "", "not measured", "", reason or "")), flush=True)
+            continue
+        measured.append(record(row, found))
+        print(line(cells(measured[-1])), flush=True)
+    if options.write:
+        write(told, measured)
+        subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--write"], check=False)
+    missed = [row["what"] for row in measured if row["counts"] and not row["holds"]]
+    print(f"\n{len(measured)} rows measured, {len(missed)} below a bar that counts here", *missed, sep="\n  ")
+    return 1 if missed else 2 if unmeasured else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
