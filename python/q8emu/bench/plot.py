@@ -11,7 +11,7 @@ from q8emu.bench.result import AtBatch, Benchmark, Layer, Peer
 
 WIDTH, LEFT, RIGHT = 960, 250, 190
 ROW, BAR = 26, 15
-MOST_LAYERS = 40
+MOST_LAYERS, LEAST_SHARE = 40, 0.005  # steps that get a bar
 INK, PALE, GRID, LINE = "#1f2933", "#5f6c7b", "#dde3ea", "#9aa5b1"
 SHADES = {"conv2d": "#0b6e99", "depthwise_conv2d": "#2a9d8f", "matmul": "#7048a8"}
 OTHER = "#a8b3bf"
@@ -64,7 +64,8 @@ def plot(found: Benchmark) -> str:
     canvas = Canvas()
     name = found.settings["model"].replace("\\", "/").rsplit("/", 1)[-1]
     canvas.text(24, 36, f"q8emu bench: {shorten(name, 60)}", size=19, more=BOLD)
-    told = f"{found.settings['threads']} thread(s), profile {found.settings['numerics'].split(' (')[0]}"
+    threads = found.settings["threads"]
+    told = f"{threads} thread{'' if threads == '1' else 's'}, profile {found.settings['numerics'].split(' (')[0]}"
     canvas.text(24, 57, f"{told}, {found.fingerprint['kernels'].split(':')[0]} kernels", fill=PALE)
     canvas.text(24, 75, shorten(found.fingerprint["cpu"], 130), size=11, fill=PALE)
     canvas.y = 105
@@ -92,7 +93,7 @@ def _ratios(canvas: Canvas, rows: Sequence[tuple[AtBatch, Peer]], bar: float | N
 
     top, bottom = canvas.y, canvas.y + ROW * len(rows)
     for tick in ticks(low, high):
-        is_one = tick == 1
+        is_one = tick == 1.0
         canvas.line(x(tick), top, x(tick), bottom, LINE if is_one else GRID, 1.5 if is_one else 1)
         canvas.text(x(tick), bottom + 15, f"{tick:g}×", size=11, fill=PALE, more=MIDDLE)
     if bar:
@@ -157,8 +158,9 @@ def _layers(canvas: Canvas, at: AtBatch) -> None:
 
 
 def slowest(layers: Sequence[Layer], most: int) -> list[Layer]:
-    """At most so many, those that take longest, in the order of the program."""
-    kept = sorted(layers, key=lambda layer: -layer.ns)[:most]
+    """Those that take half a percent of the time, at most so many, in the order of the program."""
+    least = LEAST_SHARE * sum(layer.ns for layer in layers)
+    kept = sorted((layer for layer in layers if layer.ns >= least), key=lambda layer: -layer.ns)[:most]
     return sorted(kept, key=lambda layer: layer.step)
 
 
@@ -169,14 +171,15 @@ def _heading(canvas: Canvas, title: str, told: str) -> None:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 times powers of ten between two positive numbers; 1 is among them.
+    """1, 2 and 5 times powers of ten between two positive numbers, near ones closer; 1 is among them.
 
     Example:
         >>> ticks(0.6, 30)
         [1.0, 2.0, 5.0, 10.0, 20.0]
     """
     powers = range(floor(log10(low)), ceil(log10(high)) + 1)
-    found = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    steps = (1, 2, 5) if high / low > 6 else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    found = [step * 10.0**power for power in powers for step in steps]
     return sorted({round(value, 9) for value in found if low <= value <= high} | {1.0})
 
 
