@@ -107,6 +107,16 @@ def conformance() -> str:
     return f"{table(head, rows)}\n{how}"
 
 
+def bench() -> str:
+    """The measured rows of docs/bench.json, and where, when and how they were measured."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import bench_report
+
+    found = bench_report.read()
+    rows = table(bench_report.HEAD, [bench_report.cells(row) for row in found["rows"]])
+    return f"{rows}\n{table(('measured on', ''), found['machine'].items())}"
+
+
 def kernels() -> str:
     """Every kernel family and the ISAs it has kernels for."""
     rows = []
@@ -154,6 +164,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "bench": bench,
     "commands": commands,
     "conformance": conformance,
     "kernels": kernels,

@@ -7,7 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,8 +127,7 @@ def ten_thousand(seconds: float) -> Found:
     """From Python, one thread, the images in memory; the least of three."""
     emulator, inputs = q8emu.load(threads=1), images()
     q8emu.run(emulator, {name: array[:64] for name, array in inputs.items()}, tensors=())
-    times = [timed(lambda: q8emu.run(emulator, inputs, tensors=())) for _ in range(3)]
-    return Found(min(times), f"{min(times):.2f} to {max(times):.2f} s, 3 times")
+    return least([clocked(lambda: q8emu.run(emulator, inputs, tensors=())) for _ in range(3)])
 
 
 def linear(seconds: float) -> Found:
@@ -141,20 +140,22 @@ def linear(seconds: float) -> Found:
 
 
 MEMORY = """
-import resource, numpy as np, q8emu
-from q8emu import api
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+import numpy as np, q8emu, q8emu.api, onnxruntime
+from pathlib import Path
+def peak():
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1024
 images = np.full((10_000, 3, 32, 32), 7, np.float32)
-before = peak() - images.nbytes
+Path("/proc/self/clear_refs").write_text("5")
+before = peak()
 trace = q8emu.run(q8emu.load(threads=1), {"image": images}, tensors=())
-written = sum(a.nbytes for a in trace.outputs.values())
-print((peak() - before - images.nbytes - written) / 2**20)
+print(peak() - before - sum(a.nbytes for a in trace.outputs.values()) / 2**20)
 """
 
 
 def memory(seconds: float) -> Found:
-    """Peak of a process of its own, beyond its imports, the images and the outputs."""
-    return Found(float(python(MEMORY)), told="a process of its own, one thread; imports are part of the interpreter")
+    """Peak of a process of its own, beyond its imports, the images and the outputs; Linux only."""
+    return Found(float(python(MEMORY)), told="a process of its own, one thread, after its imports")
 
 
 def python(code: str) -> str:
@@ -162,35 +163,51 @@ def python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
-def starts(code: str, seconds: float) -> Found:
-    """The least time of what a new interpreter times and prints."""
-    return least([float(python(code)) for _ in range(REPEATS)])
+def import_time(seconds: float) -> Found:
+    """Of the package alone, in a new interpreter."""
+    return least([Clocked(*map(float, python(IMPORT).split())) for _ in range(REPEATS)])
 
 
 def help_time(seconds: float) -> Found:
-    """The least time of a whole process."""
+    """Of a whole process."""
     call = [sys.executable, "-m", "q8emu", "--help"]
-    return least([timed(lambda: subprocess.run(call, capture_output=True, check=True)) for _ in range(REPEATS)])
+    return least([clocked(lambda: subprocess.run(call, capture_output=True, check=True)) for _ in range(REPEATS)])
 
 
 def load_time(seconds: float) -> Found:
-    """The least time to open the packaged ResNet8: read, canonicalize, lower, pack; modules loaded."""
-    return least([timed(lambda: q8emu.load(threads=1).runner) for _ in range(REPEATS)])
+    """To open the packaged ResNet8: read, canonicalize, lower, pack; modules loaded."""
+    return least([clocked(lambda: q8emu.load(threads=1).runner) for _ in range(REPEATS)])
 
 
-def least(times: list[float]) -> Found:
-    """What other work of the machine cannot make smaller."""
-    return Found(min(times), f"{min(times):.3f} to {max(times):.3f} s, {len(times)} times")
+@dataclass(frozen=True)
+class Clocked:
+    """Elapsed seconds, and seconds of processor time of this process and the processes that it waited for."""
+
+    elapsed: float
+    cpu: float
 
 
-def timed(run: Callable[[], object]) -> float:
-    """Seconds."""
-    begin = perf_counter()
+def clocked(run: Callable[[], object]) -> Clocked:
+    """Time one call."""
+    begin, used = perf_counter(), sum(os.times()[:4])
     run()
-    return perf_counter() - begin
+    return Clocked(perf_counter() - begin, sum(os.times()[:4]) - used)
 
 
-IMPORT = "from time import perf_counter as t; b = t(); import q8emu; print(t() - b)"
+def least(times: Sequence[Clocked]) -> Found:
+    """What other work on the machine cannot make smaller."""
+    elapsed = [one.elapsed for one in times]
+    used = min(one.cpu for one in times)
+    spread = f"{min(elapsed):.3f} to {max(elapsed):.3f} s, {len(times)} times"
+    return Found(min(elapsed), spread, f"{used:.3f} s of processor time")
+
+
+IMPORT = """
+from time import perf_counter, process_time
+begin, used = perf_counter(), process_time()
+import q8emu
+print(perf_counter() - begin, process_time() - used)
+"""
 
 
 def golden(name: str) -> Callable[[], Path]:
@@ -249,7 +266,7 @@ def own_rows() -> list[Row]:
         Row("10,000 CIFAR-10 images from Python, one thread", 1.0, "s", ten_thousand, True, True, cifar),
         Row("time of an image among 10,000 / among 1,000", 1.1, "×", linear, True, needs=cifar),
         Row("memory beyond input and output, 10,000 images", 64.0, "MB", memory, True),
-        Row("`import q8emu`", 0.25, "s", partial(starts, IMPORT), True),
+        Row("`import q8emu`", 0.25, "s", import_time, True),
         Row("`q8emu --help`", 0.3, "s", help_time, True),
         Row("load and lower ResNet8", 0.1, "s", load_time, True),
     ]

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench_report import HEAD, cells, line, write
 from bench_rows import ROWS, Found, Row
 from q8emu import _core
 from q8emu.backends.cpu import this_cpu
@@ -30,9 +29,6 @@ from q8emu.errors import Q8Error
 from q8emu.fingerprint import build, packages, version
 
 ROOT = Path(__file__).parent.parent
-TABLE = ROOT / "docs" / "bench.json"
-SCHEMA = "q8emu.bench-table/1"
-HEAD = ("measured", "bar", "value", "holds", "spread", "more")
 
 
 def vnni() -> bool:
@@ -65,18 +61,6 @@ def record(row: Row, found: Found) -> dict[str, Any]:
     }
 
 
-def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row of the Markdown table."""
-    bar = f"{'≤' if row['is_most'] else '≥'} {row['bar']:g} {row['unit']}"
-    holds = "yes" if row["holds"] else "**no**" if row["counts"] else "no; the bar is for VNNI"
-    return row["what"], bar, f"{row['value']:.3g} {row['unit']}", holds, row["spread"], row["told"]
-
-
-def line(texts: Sequence[str]) -> str:
-    """One line of Markdown."""
-    return f"| {' | '.join(text.replace('|', '/') for text in texts)} |"
-
-
 def machine(command: str) -> dict[str, str]:
     """Where, when and how it was measured."""
     done = subprocess.run(
@@ -95,20 +79,6 @@ def machine(command: str) -> dict[str, str]:
         "q8emu": f"{version()}, {build()}",
         "python": f"{platform.python_version()}, {', '.join(packages())}",
     }
-
-
-def read() -> dict[str, Any]:
-    """The file."""
-    empty = {"schema": SCHEMA, "machine": {}, "rows": []}
-    found: dict[str, Any] = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else empty
-    return found
-
-
-def write(told: Mapping[str, str], measured: Sequence[Mapping[str, Any]]) -> None:
-    """Replace the file: one table is one run on one machine."""
-    rows = ",\n".join(f"    {json.dumps(row, ensure_ascii=False)}" for row in measured)
-    head = json.dumps({"schema": SCHEMA, "machine": told}, ensure_ascii=False, indent=2)[:-2]
-    TABLE.write_text(f'{head},\n  "rows": [\n{rows}\n  ]\n}}\n', encoding="utf-8")
 
 
 def main() -> int:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bench_report
 import bench_table
 import q8emu
 from bench_rows import ROWS, Found
@@ -341,14 +342,14 @@ def test_rows_have_names_of_their_own_and_bars() -> None:
 def test_a_row_in_markdown() -> None:
     ratio, size = (next(row for row in ROWS if row.unit == unit) for unit in ("×", "MB"))
     made = bench_table.record(ratio, Found(ratio.bar / 2, "1 to 2", "told")) | {"counts": False}
-    assert bench_table.cells(made)[1:4] == (f"≥ {ratio.bar:g} ×", f"{ratio.bar / 2:g} ×", "no; the bar is for VNNI")
-    assert bench_table.cells(made | {"counts": True})[3] == "**no**"
+    assert bench_report.cells(made)[1:4] == (f"≥ {ratio.bar:g} ×", f"{ratio.bar / 2:g} ×", "no; the bar is for VNNI")
+    assert bench_report.cells(made | {"counts": True})[3] == "**no**"
     kept = bench_table.record(size, Found(10.0))
-    assert bench_table.cells(kept)[1:4] == ("≤ 64 MB", "10 MB", "yes")
+    assert bench_report.cells(kept)[1:4] == ("≤ 64 MB", "10 MB", "yes")
 
 
 def test_the_committed_table_is_the_list() -> None:
-    table = bench_table.read()
-    assert table["schema"] == bench_table.SCHEMA
+    table = bench_report.read()
+    assert table["schema"] == bench_report.SCHEMA
     assert [row["what"] for row in table["rows"]] == [row.what for row in ROWS]
     assert [row["bar"] for row in table["rows"]] == [row.bar for row in ROWS]

@@ -52,7 +52,7 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-COMMANDS = [[], ["convert"], ["data"], ["data", "cifar10"], ["inspect"], ["run"], ["verify"]]
+COMMANDS = [[], ["bench"], ["convert"], ["data"], ["data", "cifar10"], ["inspect"], ["run"], ["verify"]]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS)
