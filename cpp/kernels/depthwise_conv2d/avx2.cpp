@@ -1,79 +1,272 @@
 // SPDX-License-Identifier: Apache-2.0
-// depthwise_conv2d with AVX2: 16 channels at a time, two taps at a time.
+// depthwise_conv2d with AVX2: 8 channels at a time, two kernel rows at a time.
+//
+// The input rows under a rectangle of pixels become int16 in pairs, and vpmaddwd adds the products of both rows of a
+// pair: x - xz and w - wz are at most 255 in magnitude, so nothing saturates. Where a window does not begin or end with
+// a pair it has a weight of 0, so the weights are packed for windows that begin with either row of a pair.
+//
+// Scratch memory   pairs[pair of rows][column][2 blocks][8 channels][2 rows] int16
+// Packed weights   [block of channels][row of the pair that comes first][pair][kernel column][8 channels][2 rows] int16
 #include <immintrin.h>
 
+#include <cstring>
+#include <utility>
+
 #include "kernels/depthwise_conv2d/depthwise_conv2d.h"
-#include "kernels/depthwise_conv2d/taps.h"
+#include "kernels/rectangle.h"
 
 namespace q8 {
 namespace {
 
-constexpr int64_t lanes = 2;
-constexpr int64_t block_channels = 8 * lanes;
+constexpr int64_t block_channels = 8;
+constexpr int64_t pair_elements = 2 * block_channels;
+constexpr int64_t column_elements = 2 * pair_elements;  // two blocks
+constexpr int64_t most_pixels = 256;                    // of a rectangle
 
-// 16 channels, or those that are left by way of memory that is long enough, minus the zero point.
-__m256i load_centred(const uint8_t* x, int64_t channels, DType dtype, __m256i zero_point) {
-  __m128i bytes;
-  if (channels >= block_channels) {
-    bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(x));
+// Pairs of rows under a window that begins with row `first` of a pair.
+int64_t count_pairs(const Window& window, int64_t first) { return (window.kh + first + 1) / 2; }
+
+int64_t weights_elements(const Window& window, int64_t first) {
+  return count_pairs(window, first) * window.kw * pair_elements;
+}
+
+int64_t block_elements(const Window& window) { return weights_elements(window, 0) + weights_elements(window, 1); }
+
+int32_t load_weight(const DepthwiseConv2dShape& shape, const void* w, int64_t at) {
+  return shape.w_dtype == DType::s8 ? static_cast<const int8_t*>(w)[at] : static_cast<const uint8_t*>(w)[at];
+}
+
+// 16 channels of a pixel.
+struct WholeReader {
+  int64_t first;
+
+  __m128i operator()(const uint8_t* pixel) const {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(pixel + first));
+  }
+};
+
+// Fewer, or channel o of the output reads channel o / times of a pixel.
+struct PartReader {
+  int64_t first, channels, times;
+
+  __m128i operator()(const uint8_t* pixel) const {
+    if (times == 1 && channels == 8) return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(pixel + first));
+    alignas(16) uint8_t bytes[16] = {};
+    for (int64_t i = 0; i < channels; ++i) bytes[i] = pixel[(first + i) / times];
+    return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+  }
+};
+
+// The bytes of two rows, channel by channel, minus the zero point.
+struct Centring {
+  bool is_signed;
+  __m256i zero_point;
+
+  void operator()(__m128i bytes, int16_t* to) const {
+    const __m256i wide = is_signed ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_sub_epi16(wide, zero_point));
+  }
+};
+
+// One pair of rows of x - xz under the windows of a rectangle; nullptr is a row of padding, which is 0.
+template <class Read>
+void write_pair(const DepthwiseConv2dArgs& args, const Rectangle& at, const uint8_t* upper, const uint8_t* lower,
+                const Read& read, int16_t* to) {
+  const Window& window = args.shape->window;
+  const int64_t begin = at.col * window.stride_w - window.pad_left, pixel = window.c, w = window.w;
+  const __m128i padding = _mm_set1_epi8(static_cast<char>(args.x_zero_point));
+  const Centring centre{.is_signed = args.shape->x_dtype == DType::s8,
+                        .zero_point = _mm256_set1_epi16(static_cast<int16_t>(args.x_zero_point))};
+  columns_axis(window).for_positions(at.cols, [&](int64_t source) {
+    const int64_t col = begin + source;
+    const bool inside = is_inside(col, w);
+    const __m128i first = inside && upper != nullptr ? read(upper + col * pixel) : padding;
+    const __m128i last = inside && lower != nullptr ? read(lower + col * pixel) : padding;
+    centre(_mm_unpacklo_epi8(first, last), to);
+    centre(_mm_unpackhi_epi8(first, last), to + pair_elements);
+    to += column_elements;
+  });
+}
+
+// All pairs of rows under a rectangle, row_stride apart.
+template <class Read>
+void write_pairs(const DepthwiseConv2dArgs& args, const Rectangle& at, const Read& read, int64_t row_stride,
+                 int16_t* to) {
+  const Window& window = args.shape->window;
+  const uint8_t* image = static_cast<const uint8_t*>(args.x) + at.n * window.h * window.w * window.c;
+  const int64_t first = at.row * window.stride_h - window.pad_top;
+  const uint8_t* upper = nullptr;
+  bool is_lower = false;
+  rows_axis(window).for_positions(at.rows, [&](int64_t source) {
+    const bool inside = is_inside(first + source, window.h);
+    const uint8_t* row = inside ? image + (first + source) * window.w * window.c : nullptr;
+    if (is_lower) {
+      write_pair(args, at, upper, row, read, to);
+      to += row_stride;
+    } else {
+      upper = row;
+    }
+    is_lower = !is_lower;
+  });
+  if (is_lower) write_pair(args, at, upper, nullptr, read, to);
+}
+
+// Neighbouring pixels of a row.
+struct Run {
+  const int16_t* x;  // under tap (0, 0) of the first pixel
+  int64_t row_stride, pixel_stride;
+  const int16_t* w;
+  int64_t pairs, kw;
+  __m256i bias;
+  int32_t* acc;
+  int64_t acc_stride;
+  __m256i lanes;  // the channels that exist
+};
+
+// A function of its own, so that nothing else lives in registers.
+template <int... p>
+[[gnu::noinline]] void run_pixels(std::integer_sequence<int, p...>, const Run& run, bool is_whole) {
+  __m256i sums[] = {((void)p, run.bias)...};
+  const int16_t* w = run.w;
+  const int16_t* row = run.x;
+  for (int64_t pair = 0; pair < run.pairs; ++pair, row += run.row_stride) {
+    const int16_t* x = row;
+    for (int64_t k = 0; k < run.kw; ++k, x += column_elements, w += pair_elements) {
+      const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+      ((sums[p] = _mm256_add_epi32(
+            sums[p], _mm256_madd_epi16(
+                         weights, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + p * run.pixel_stride))))),
+       ...);
+    }
+  }
+  if (is_whole) {
+    (_mm256_storeu_si256(reinterpret_cast<__m256i*>(run.acc + p * run.acc_stride), sums[p]), ...);
   } else {
-    alignas(16) uint8_t rest[block_channels] = {};
-    std::memcpy(rest, x, static_cast<size_t>(channels));
-    bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(rest));
+    (_mm256_maskstore_epi32(run.acc + p * run.acc_stride, run.lanes, sums[p]), ...);
   }
-  return _mm256_sub_epi16(dtype == DType::s8 ? _mm256_cvtepi8_epi16(bytes) : _mm256_cvtepu8_epi16(bytes), zero_point);
 }
 
-// Adds the bias to 8 channels and stores them, as far as `channels` says.
-void finish_sums(const int32_t* bias, int64_t channels, __m256i sums, int32_t* acc) {
+void run_some(const Run& run, int64_t pixels, bool is_whole) {
+  switch (pixels) {
+    case 8:
+      return run_pixels(std::make_integer_sequence<int, 8>(), run, is_whole);
+    case 7:
+      return run_pixels(std::make_integer_sequence<int, 7>(), run, is_whole);
+    case 6:
+      return run_pixels(std::make_integer_sequence<int, 6>(), run, is_whole);
+    case 5:
+      return run_pixels(std::make_integer_sequence<int, 5>(), run, is_whole);
+    case 4:
+      return run_pixels(std::make_integer_sequence<int, 4>(), run, is_whole);
+    case 3:
+      return run_pixels(std::make_integer_sequence<int, 3>(), run, is_whole);
+    case 2:
+      return run_pixels(std::make_integer_sequence<int, 2>(), run, is_whole);
+    default:
+      return run_pixels(std::make_integer_sequence<int, 1>(), run, is_whole);
+  }
+}
+
+// `cols` pixels, in groups that are as even as can be.
+void run_row(Run run, int64_t cols, bool is_whole) {
+  for (int64_t groups = (cols + 7) / 8; groups > 0; --groups) {
+    const int64_t pixels = (cols + groups - 1) / groups;
+    run_some(run, pixels, is_whole);
+    run.x += pixels * run.pixel_stride;
+    run.acc += pixels * run.acc_stride;
+    cols -= pixels;
+  }
+}
+
+int64_t row_elements(const Window& window, int64_t cols) {
+  return columns_axis(window).positions(cols) * column_elements;
+}
+
+// One block of channels of a rectangle whose pairs have been written; acc is that of its first pixel.
+void run_block(const DepthwiseConv2dArgs& args, const Rectangle& at, const int16_t* pairs, int64_t channel,
+               int64_t channels, int32_t* acc) {
+  const Window& window = args.shape->window;
+  const int64_t row_stride = row_elements(window, at.cols);
   const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  const int32_t count = channels > 8 ? 8 : static_cast<int32_t>(channels);
-  const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(count), numbers);
-  _mm256_maskstore_epi32(acc, mask, _mm256_add_epi32(sums, _mm256_maskload_epi32(bias, mask)));
+  const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(channels)), numbers);
+  const int16_t* w = static_cast<const int16_t*>(args.packed) + channel / block_channels * block_elements(window);
+  for (int64_t r = 0; r < at.rows; ++r) {
+    const int64_t begin = r * rows_axis(window).step(), first = begin % 2;
+    run_row({.x = pairs + begin / 2 * row_stride,
+             .row_stride = row_stride,
+             .pixel_stride = columns_axis(window).step() * column_elements,
+             .w = w + first * weights_elements(window, 0),
+             .pairs = count_pairs(window, first),
+             .kw = window.kw,
+             .bias = _mm256_maskload_epi32(args.bias + channel, lanes),
+             .acc = acc + r * at.cols * args.acc_stride,
+             .acc_stride = args.acc_stride,
+             .lanes = lanes},
+            at.cols, channels >= block_channels);
+  }
 }
 
-// One output pixel, the channels [channel, channel + 16) of which `channels` exist.
-void run_block(const DepthwiseConv2dArgs& args, const Taps& taps, int64_t channel, int64_t channels, int32_t* acc) {
-  const DepthwiseConv2dShape& shape = *args.shape;
-  const int64_t pairs = count_pairs(shape);
-  const int16_t* w = static_cast<const int16_t*>(args.packed) + channel / block_channels * pairs * 16 * lanes;
-  const __m256i zero_point = _mm256_set1_epi16(static_cast<int16_t>(args.x_zero_point));
-  __m256i half_0 = _mm256_setzero_si256(), half_1 = _mm256_setzero_si256();
-  for (int64_t p = 0; p < pairs; ++p) {
-    const __m256i x_0 = load_centred(taps.pointers[2 * p] + channel, channels, shape.x_dtype, zero_point);
-    const __m256i x_1 = load_centred(taps.pointers[2 * p + 1] + channel, channels, shape.x_dtype, zero_point);
-    const __m256i* pair = reinterpret_cast<const __m256i*>(w + p * 16 * lanes);
-    const __m256i w_0 = _mm256_load_si256(pair), w_1 = _mm256_load_si256(pair + 1);
-    half_0 = _mm256_add_epi32(half_0, _mm256_madd_epi16(_mm256_unpacklo_epi16(x_0, x_1), w_0));
-    half_1 = _mm256_add_epi32(half_1, _mm256_madd_epi16(_mm256_unpackhi_epi16(x_0, x_1), w_1));
+// Two blocks of channels of a rectangle; `channels` of them exist.
+void run_rectangle(const DepthwiseConv2dArgs& args, const Rectangle& at, int64_t channel, int64_t channels,
+                   int32_t* acc) {
+  const Window& window = args.shape->window;
+  int16_t* pairs = static_cast<int16_t*>(args.scratch);
+  const int64_t row_stride = row_elements(window, at.cols), times = args.shape->o / window.c;
+  if (times == 1 && channels == 2 * block_channels) {
+    write_pairs(args, at, WholeReader{channel}, row_stride, pairs);
+  } else {
+    write_pairs(args, at, PartReader{channel, channels, times}, row_stride, pairs);
   }
-  // Back to the order of the channels: the low lanes of both halves, then the high lanes.
-  const __m256i first = _mm256_permute2x128_si256(half_0, half_1, 0x20);
-  const __m256i last = _mm256_permute2x128_si256(half_0, half_1, 0x31);
-  finish_sums(args.bias + channel, channels, first, acc);
-  if (channels > 8) finish_sums(args.bias + channel + 8, channels - 8, last, acc + 8);
+  run_block(args, at, pairs, channel, channels, acc);
+  if (channels <= block_channels) return;
+  run_block(args, at, pairs + pair_elements, channel + block_channels, channels - block_channels, acc + block_channels);
 }
 
 }  // namespace
 
 size_t depthwise_conv2d_avx2_packed_bytes(const DepthwiseConv2dShape& shape) {
-  return static_cast<size_t>(packed_elements(shape, lanes)) * sizeof(int16_t);
+  const int64_t blocks = (shape.o + block_channels - 1) / block_channels;
+  return static_cast<size_t>(blocks * block_elements(shape.window)) * sizeof(int16_t);
 }
 
 void depthwise_conv2d_avx2_pack(const DepthwiseConv2dShape& shape, const void* w, const int32_t* w_zero_point,
                                 void* packed) {
-  pack_weights(shape, w, w_zero_point, lanes, static_cast<int16_t*>(packed));
+  const Window& window = shape.window;
+  std::memset(packed, 0, depthwise_conv2d_avx2_packed_bytes(shape));
+  for (int64_t o = 0; o < shape.o; ++o) {
+    int16_t* block = static_cast<int16_t*>(packed) + o / block_channels * block_elements(window);
+    for (int64_t tap = 0; tap < window.kh * window.kw; ++tap) {
+      const int64_t kh = tap / window.kw, kw = tap % window.kw;
+      const int32_t value = load_weight(shape, w, o * window.kh * window.kw + tap) - w_zero_point[o];
+      for (int64_t first = 0; first < 2; ++first) {
+        int16_t* pair =
+            block + first * weights_elements(window, 0) + ((kh + first) / 2 * window.kw + kw) * pair_elements;
+        pair[o % block_channels * 2 + (kh + first) % 2] = static_cast<int16_t>(value);
+      }
+    }
+  }
 }
 
-size_t depthwise_conv2d_avx2_scratch_bytes(const DepthwiseConv2dShape& shape) { return taps_bytes(shape); }
+size_t depthwise_conv2d_avx2_scratch_bytes(const DepthwiseConv2dShape& shape) {
+  const Window& window = shape.window;
+  const int64_t most_rows = most_pixels < window.ow ? 1 : most_pixels / window.ow;
+  const int64_t rows = most_rows < window.oh ? most_rows : window.oh;
+  const int64_t cols = most_pixels < window.ow ? most_pixels : window.ow;
+  const int64_t pairs = (rows_axis(window).positions(rows) + 1) / 2;
+  return static_cast<size_t>(pairs * row_elements(window, cols)) * sizeof(int16_t);
+}
 
 void depthwise_conv2d_avx2(const DepthwiseConv2dArgs& args) {
-  const Taps taps = prepare_taps(args);
-  for (int64_t p = 0; p < args.pixel_count; ++p) {
-    find_taps(args, window_at(args.shape->window, args.pixel_begin + p), taps);
-    for (int64_t c = 0; c < args.channel_count; c += block_channels) {
-      run_block(args, taps, args.channel_begin + c, args.channel_count - c, args.acc + p * args.acc_stride + c);
+  for (int64_t done = 0; done < args.pixel_count;) {
+    const int64_t left = args.pixel_count - done;
+    const Rectangle at =
+        rectangle_at(args.shape->window, args.pixel_begin + done, left < most_pixels ? left : most_pixels);
+    for (int64_t c = 0; c < args.channel_count; c += 2 * block_channels) {
+      const int64_t channels = args.channel_count - c;
+      run_rectangle(args, at, args.channel_begin + c, channels < 2 * block_channels ? channels : 2 * block_channels,
+                    args.acc + done * args.acc_stride + c);
     }
+    done += at.rows * at.cols;
   }
 }
 

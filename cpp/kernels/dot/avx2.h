@@ -4,6 +4,9 @@
 // vpmaddwd multiplies int16 by int16 and adds two products to an int32. The zero points are subtracted before, in
 // int16: x - xz and w - wz are at most 255 in magnitude, so two products are at most 2^17 and nothing saturates
 // (vpmaddubsw on bytes would). The sum over the pairs wraps modulo 2^32.
+//
+// The depth of a row is one or more runs of memory, as the taps of one kernel row are under a window. Where a run has
+// an odd length its last pair takes in the element behind it, whatever that is, with a weight of 0.
 #pragma once
 
 #include <immintrin.h>
@@ -11,29 +14,37 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "base/dtype.h"
 
 namespace q8 {
 namespace {
 
-// Packed columns: pairs[block][depth / 2][16 columns][2] int16. What is missing at the end of the depth or of the
+struct Depth {
+  int64_t runs;
+  int64_t length;  // of a run
+};
+
+// Packed columns: pairs[block][run][length / 2][16 columns][2] int16. What is missing at the end of a run or of the
 // columns is 0.
 constexpr int64_t block_columns = 16;
 constexpr int64_t pair_elements = 32;  // of one block
 
-int64_t count_pairs(int64_t depth) { return (depth + 1) / 2; }
+int64_t pairs_of_run(const Depth& depth) { return (depth.length + 1) / 2; }
+int64_t block_elements(const Depth& depth) { return depth.runs * pairs_of_run(depth) * pair_elements; }
 int64_t count_blocks(int64_t columns) { return (columns + block_columns - 1) / block_columns; }
 
-int64_t packed_columns_bytes(int64_t depth, int64_t columns) {
-  return count_blocks(columns) * count_pairs(depth) * pair_elements * 2;
+int64_t packed_columns_bytes(const Depth& depth, int64_t columns) {
+  return count_blocks(columns) * block_elements(depth) * 2;
 }
 
-// Element (d, column) is w[d * depth_stride + column * column_stride].
+// Element (d, column) is w[d * depth_stride + column * column_stride], d counted through all runs.
 struct Columns {
   const void* w;
   DType dtype;
-  int64_t depth, columns;
+  Depth depth;
+  int64_t columns;
   int64_t depth_stride, column_stride;
   const int32_t* zero_point;
   int64_t zero_point_stride;  // 1: one per column; 0: one for all
@@ -48,14 +59,17 @@ int32_t load_element(const Columns& source, int64_t d, int64_t column) {
 
 // Packs the columns of block `block`.
 void pack_block(const Columns& source, int64_t block, int16_t* packed) {
-  const int64_t pairs = count_pairs(source.depth);
-  int16_t* to = packed + block * pairs * pair_elements;
-  std::memset(to, 0, static_cast<size_t>(pairs * pair_elements) * sizeof(int16_t));
+  const int64_t elements = block_elements(source.depth);
+  int16_t* to = packed + block * elements;
+  std::memset(to, 0, static_cast<size_t>(elements) * sizeof(int16_t));
   const int64_t first = block * block_columns;
   const int64_t columns = source.columns - first < block_columns ? source.columns - first : block_columns;
-  for (int64_t d = 0; d < source.depth; ++d) {
-    int16_t* pair = to + d / 2 * pair_elements + d % 2;
-    for (int64_t i = 0; i < columns; ++i) pair[2 * i] = static_cast<int16_t>(load_element(source, d, first + i));
+  for (int64_t run = 0; run < source.depth.runs; ++run, to += pairs_of_run(source.depth) * pair_elements) {
+    for (int64_t i = 0; i < source.depth.length; ++i) {
+      int16_t* pair = to + i / 2 * pair_elements + i % 2;
+      const int64_t d = run * source.depth.length + i;
+      for (int64_t c = 0; c < columns; ++c) pair[2 * c] = static_cast<int16_t>(load_element(source, d, first + c));
+    }
   }
 }
 
@@ -72,20 +86,21 @@ void copy_centred(const uint8_t* from, int64_t count, DType dtype, __m256i zero_
   }
   if (i == count) return;
   alignas(16) uint8_t rest[16] = {};
-  std::memcpy(rest, from + i, static_cast<size_t>(count - i));
-  const __m128i bytes = _mm_load_si128(reinterpret_cast<const __m128i*>(rest));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm256_sub_epi16(widen(bytes, dtype), zero_point));
+  const bool is_long = count >= 16;  // then the last 16 once more in part
+  if (!is_long) std::memcpy(rest, from, static_cast<size_t>(count));
+  const int64_t at = is_long ? count - 16 : 0;
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(is_long ? from + at : rest));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at), _mm256_sub_epi16(widen(bytes, dtype), zero_point));
 }
 
-constexpr int64_t row_slack = 16;  // elements behind the last row that copies may write
+constexpr int64_t row_slack = 16;  // elements behind the last row that copies may write and a last pair may read
 
-int64_t row_stride(int64_t depth) { return count_pairs(depth) * 2; }
-
-// A tile of results: rows x[row][depth] in memory, zero point subtracted, times some of the packed columns.
+// A tile of results: rows of x - xz times some of the packed columns.
 struct DotTile {
-  const int16_t* x;
+  const int16_t* const* x;  // the first run of each row
+  int64_t run_stride;       // from run to run
   int64_t rows;
-  int64_t depth;
+  Depth depth;
   const int16_t* packed;
   int64_t first_column;  // a multiple of 16
   int64_t columns;
@@ -95,54 +110,106 @@ struct DotTile {
   int64_t acc_stride;
 };
 
-// Adds the bias to the sums of 8 columns and stores them; `columns` of them exist.
-void finish_sums(const DotTile& tile, int64_t row, int64_t column, __m256i sums) {
-  const int32_t* bias = tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_stride + column;
-  int32_t* acc = tile.acc + row * tile.acc_stride + column;
-  const int64_t columns = tile.columns - column;
-  if (columns >= 8) {
-    if (bias != nullptr) sums = _mm256_add_epi32(sums, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(bias)));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(acc), sums);
-  } else if (columns > 0) {
-    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(columns)), lanes);
-    if (bias != nullptr) sums = _mm256_add_epi32(sums, _mm256_maskload_epi32(bias, mask));
-    _mm256_maskstore_epi32(acc, mask, sums);
-  }
+// Six rows by 16 columns are twelve sums, which stay in registers with a pair of weights, a pair of x and its product.
+constexpr int64_t most_rows = 6;
+
+__m256i load_8(const int32_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+
+void add_products(const int16_t* x, __m256i w_low, __m256i w_high, __m256i* low, __m256i* high) {
+  int32_t pair;
+  std::memcpy(&pair, x, 4);
+  const __m256i repeated = _mm256_set1_epi32(pair);
+  *low = _mm256_add_epi32(*low, _mm256_madd_epi16(repeated, w_low));
+  *high = _mm256_add_epi32(*high, _mm256_madd_epi16(repeated, w_high));
 }
 
-// `rows` rows times one block of columns: the sums stay in registers.
-template <int rows>
-void dot_block(const DotTile& tile, int64_t row, int64_t column) {
-  const int64_t pairs = count_pairs(tile.depth);
-  const int64_t stride = row_stride(tile.depth);
-  const int16_t* x = tile.x + row * stride;
-  const int16_t* w = tile.packed + (tile.first_column + column) / block_columns * pairs * pair_elements;
-  __m256i low[rows], high[rows];
-  for (int r = 0; r < rows; ++r) low[r] = high[r] = _mm256_setzero_si256();
-  for (int64_t p = 0; p < pairs; ++p) {
-    const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + p * pair_elements));
-    const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + p * pair_elements + 16));
-    for (int r = 0; r < rows; ++r) {
-      int32_t pair;
-      std::memcpy(&pair, x + r * stride + 2 * p, 4);
-      const __m256i repeated = _mm256_set1_epi32(pair);
-      low[r] = _mm256_add_epi32(low[r], _mm256_madd_epi16(repeated, w_low));
-      high[r] = _mm256_add_epi32(high[r], _mm256_madd_epi16(repeated, w_high));
+void store_sums(int32_t* acc, __m256i low, __m256i high) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(acc), low);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(acc + 8), high);
+}
+
+// Some rows times one block of columns, all 16 of them: what the fields of a tile are for this block.
+struct DotBlock {
+  const int16_t* const* x;
+  const int16_t* w;
+  const int32_t* bias;
+  int64_t bias_stride;
+  int32_t* acc;
+  int64_t acc_stride;
+};
+
+// A function of its own, so that nothing else lives in registers; the numbers of the rows are constants, so that
+// arrays do too.
+template <int... r>
+[[gnu::noinline]] void dot_block(std::integer_sequence<int, r...>, const DotBlock& block, Depth depth,
+                                 int64_t run_stride) {
+  const int64_t length = 2 * pairs_of_run(depth);
+  const int16_t* w = block.w;
+  const int16_t* x[] = {block.x[r]...};
+  __m256i low[] = {load_8(block.bias + r * block.bias_stride)...};
+  __m256i high[] = {load_8(block.bias + r * block.bias_stride + 8)...};
+  for (int64_t begin = 0, end = depth.runs * run_stride; begin < end; begin += run_stride) {
+    for (int64_t i = begin; i < begin + length; i += 2, w += pair_elements) {
+      const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+      const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 16));
+      (add_products(x[r] + i, w_low, w_high, &low[r], &high[r]), ...);
     }
   }
-  for (int r = 0; r < rows; ++r) {
-    finish_sums(tile, row + r, column, low[r]);
-    finish_sums(tile, row + r, column + 8, high[r]);
+  (store_sums(block.acc + r * block.acc_stride, low[r], high[r]), ...);
+}
+
+void dot_rows(const DotBlock& block, int64_t rows, const Depth& depth, int64_t run_stride) {
+  switch (rows) {
+    case 6:
+      return dot_block(std::make_integer_sequence<int, 6>(), block, depth, run_stride);
+    case 5:
+      return dot_block(std::make_integer_sequence<int, 5>(), block, depth, run_stride);
+    case 4:
+      return dot_block(std::make_integer_sequence<int, 4>(), block, depth, run_stride);
+    case 3:
+      return dot_block(std::make_integer_sequence<int, 3>(), block, depth, run_stride);
+    case 2:
+      return dot_block(std::make_integer_sequence<int, 2>(), block, depth, run_stride);
+    default:
+      return dot_block(std::make_integer_sequence<int, 1>(), block, depth, run_stride);
   }
 }
 
+// Fewer than 16 columns, or no bias: by way of memory that has all.
+void dot_rest(const DotTile& tile, DotBlock block, int64_t rows, int64_t columns) {
+  int32_t bias[most_rows * block_columns] = {}, acc[most_rows * block_columns];
+  const size_t bytes = static_cast<size_t>(columns) * sizeof(int32_t);
+  for (int64_t r = 0; r < rows && block.bias != nullptr; ++r) {
+    std::memcpy(bias + r * block_columns, block.bias + r * block.bias_stride, bytes);
+  }
+  dot_rows(
+      {.x = block.x, .w = block.w, .bias = bias, .bias_stride = block_columns, .acc = acc, .acc_stride = block_columns},
+      rows, tile.depth, tile.run_stride);
+  for (int64_t r = 0; r < rows; ++r) std::memcpy(block.acc + r * block.acc_stride, acc + r * block_columns, bytes);
+}
+
+// Rows in groups that are as even as can be: 8 rows are 4 and 4.
 void dot(const DotTile& tile) {
+  const int64_t groups = (tile.rows + most_rows - 1) / most_rows;
   for (int64_t column = 0; column < tile.columns; column += block_columns) {
+    const int64_t left = tile.columns - column, columns = left < block_columns ? left : block_columns;
+    const int16_t* w = tile.packed + (tile.first_column + column) / block_columns * block_elements(tile.depth);
     int64_t row = 0;
-    for (; row + 4 <= tile.rows; row += 4) dot_block<4>(tile, row, column);
-    if (row + 2 <= tile.rows) dot_block<2>(tile, row, column), row += 2;
-    if (row < tile.rows) dot_block<1>(tile, row, column);
+    for (int64_t group = 0; group < groups; ++group) {
+      const int64_t rows = (tile.rows - row + groups - group - 1) / (groups - group);
+      const DotBlock block{.x = tile.x + row,
+                           .w = w,
+                           .bias = tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_stride + column,
+                           .bias_stride = tile.bias_stride,
+                           .acc = tile.acc + row * tile.acc_stride + column,
+                           .acc_stride = tile.acc_stride};
+      if (columns == block_columns && block.bias != nullptr) {
+        dot_rows(block, rows, tile.depth, tile.run_stride);
+      } else {
+        dot_rest(tile, block, rows, columns);
+      }
+      row += rows;
+    }
   }
 }
 

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize_staged with AVX2: four accumulators at a time in lanes of 64 bits. A mask is a vector of all ones or
 // zeros.
-#include <immintrin.h>
-
-#include <cstring>
+#include "kernels/requantize/avx2.h"
 
 #include "kernels/requantize_staged/requantize_staged.h"
 
@@ -77,6 +75,10 @@ struct Parameters {
   __m256i multiplier, left, rest;
 };
 
+struct Halves {
+  Parameters first, last;  // of four channels each
+};
+
 Parameters make_parameters(const StagedRule& rule, __m128i multiplier, __m128i shift) {
   const __m128i first = _mm_set1_epi32(rule.first_shift), zero = _mm_setzero_si128();
   return {.multiplier = _mm256_cvtepi32_epi64(multiplier),
@@ -95,41 +97,32 @@ __m256i rescale_4(__m256i acc, const StagedRule& rule, const Parameters& by) {
   return rounded(limited(high, rule.saturates), rule.rounding, by.rest);
 }
 
-__m128i load_4(const int32_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); }
-
-// Up to four, by way of memory that is long enough.
-void requantize_4(const RequantizeStagedArgs& args, const int32_t* acc, const Parameters& by, uint8_t* y,
-                  int64_t count) {
-  int32_t values[4] = {};
-  std::memcpy(values, acc, static_cast<size_t>(count) * sizeof(int32_t));
-  const __m256i rescaled = rescale_4(_mm256_cvtepi32_epi64(load_4(values)), args.rule, by);
-  const __m256i sum =
-      limited(_mm256_add_epi64(rescaled, _mm256_set1_epi64x(args.range.zero_point)), args.rule.saturates);
-  const __m128i not_below = _mm_max_epi32(low_halves(sum), _mm_set1_epi32(args.range.qmin));
-  const __m128i q = _mm_min_epi32(not_below, _mm_set1_epi32(args.range.qmax));
-  const __m128i low_bytes = _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-  const int bytes = _mm_cvtsi128_si32(_mm_shuffle_epi8(q, low_bytes));
-  std::memcpy(y, &bytes, static_cast<size_t>(count));
+// rescale_staged plus the zero point
+__m128i requantize_4(__m128i acc, const StagedRule& rule, const Parameters& by, __m256i zero_point) {
+  const __m256i rescaled = rescale_4(_mm256_cvtepi32_epi64(acc), rule, by);
+  return low_halves(limited(_mm256_add_epi64(rescaled, zero_point), rule.saturates));
 }
 
 }  // namespace
 
 void requantize_staged_avx2(const RequantizeStagedArgs& args) {
-  Parameters by = make_parameters(args.rule, _mm_set1_epi32(args.multiplier[0]), _mm_set1_epi32(args.shift[0]));
-  for (int64_t r = 0; r < args.rows; ++r) {
-    const int32_t* acc = args.acc + r * args.acc_stride;
-    uint8_t* y = static_cast<uint8_t*>(args.y) + r * args.y_stride;
-    for (int64_t c = 0; c < args.channels; c += 4) {
-      const int64_t count = args.channels - c < 4 ? args.channels - c : 4;
-      if (args.parameter_stride != 0) {
-        int32_t multiplier[4] = {}, shift[4] = {};
-        std::memcpy(multiplier, args.multiplier + c, static_cast<size_t>(count) * sizeof(int32_t));
-        std::memcpy(shift, args.shift + c, static_cast<size_t>(count) * sizeof(int32_t));
-        by = make_parameters(args.rule, load_4(multiplier), load_4(shift));
-      }
-      requantize_4(args, acc + c, by, y + c, count);
-    }
-  }
+  const __m256i zero_point = _mm256_set1_epi64x(args.range.zero_point);
+  const auto load = [&](int64_t c, __m256i lanes) {
+    const auto values = [&](const int32_t* from) {
+      return args.parameter_stride != 0 ? load_lanes(from + c, lanes) : _mm256_set1_epi32(from[0]);
+    };
+    const __m256i multiplier = values(args.multiplier), shift = values(args.shift);
+    return Halves{
+        .first = make_parameters(args.rule, _mm256_castsi256_si128(multiplier), _mm256_castsi256_si128(shift)),
+        .last =
+            make_parameters(args.rule, _mm256_extracti128_si256(multiplier, 1), _mm256_extracti128_si256(shift, 1))};
+  };
+  const auto rescale = [&](__m256i acc, const Halves& by) {
+    const __m128i first = requantize_4(_mm256_castsi256_si128(acc), args.rule, by.first, zero_point);
+    const __m128i last = requantize_4(_mm256_extracti128_si256(acc, 1), args.rule, by.last, zero_point);
+    return _mm256_setr_m128i(first, last);
+  };
+  requantize_blocks(args, args.parameter_stride, 0, load, rescale);
 }
 
 }  // namespace q8

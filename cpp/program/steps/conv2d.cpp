@@ -22,17 +22,24 @@ Conv2dShape read_shape(StepReader& reader, const ConvolutionFields& fields) {
   return {.window = fields.window, .o = fields.o, .group = group, .x_dtype = fields.x_dtype, .w_dtype = fields.w_dtype};
 }
 
-int64_t output_pixels(const Window& window) { return window.n * window.oh * window.ow; }
+// Of one group.
+TileGrid::Matrix accumulators_of(const Conv2dShape& shape) {
+  const Window& window = shape.window;
+  return {.rows = window.n * window.oh * window.ow,
+          .columns = shape.o / shape.group,
+          .line = window.ow,
+          .row_bytes = window.kh * window.kw * (window.c / shape.group),
+          .copies = shape.group};
+}
 
 class Conv2d final : public LoadedStep {
  public:
   Conv2d(StepReader& reader, const LoadOptions& options)
       : fields_(read_convolution(reader)),
         shape_(read_shape(reader, fields_)),
-        grid_(output_pixels(shape_.window), shape_.o / shape_.group,
-              shape_.window.kh * shape_.window.kw * (shape_.window.c / shape_.group), shape_.group, options.threads),
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
         kernel_(conv2d_kernel(stage_.sum_isa(options.isa))),
+        grid_(accumulators_of(shape_), tile_limits(kernel_.isa), options.threads),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     stage_.expect_pairs_of(reader, shape_.x_dtype, shape_.w_dtype);
     reader.finish();
@@ -78,9 +85,9 @@ class Conv2d final : public LoadedStep {
 
   ConvolutionFields fields_;
   Conv2dShape shape_;
-  TileGrid grid_;  // of the pixels and the channels of one group
   OutputStage stage_;
   const Conv2dKernel& kernel_;
+  TileGrid grid_;
   size_t tile_bytes_;
 };
 

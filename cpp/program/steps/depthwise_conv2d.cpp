@@ -20,14 +20,19 @@ DepthwiseConv2dShape read_shape(const StepReader& reader, const ConvolutionField
   return {.window = fields.window, .o = fields.o, .x_dtype = fields.x_dtype, .w_dtype = fields.w_dtype};
 }
 
+TileGrid::Matrix accumulators_of(const DepthwiseConv2dShape& shape) {
+  const Window& window = shape.window;
+  return {.rows = window.n * window.oh * window.ow, .columns = shape.o, .line = window.ow, .row_bytes = 1, .copies = 1};
+}
+
 class DepthwiseConv2d final : public LoadedStep {
  public:
   DepthwiseConv2d(StepReader& reader, const LoadOptions& options)
       : fields_(read_convolution(reader)),
         shape_(read_shape(reader, fields_)),
-        grid_(shape_.window.n * shape_.window.oh * shape_.window.ow, shape_.o, 1, 1, options.threads),
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
         kernel_(depthwise_conv2d_kernel(stage_.sum_isa(options.isa))),
+        grid_(accumulators_of(shape_), tile_limits(kernel_.isa), options.threads),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     reader.require(!stage_.saturates_pairs(), "saturates_pairs is for sums over several channels");
     reader.finish();
@@ -68,9 +73,9 @@ class DepthwiseConv2d final : public LoadedStep {
 
   ConvolutionFields fields_;
   DepthwiseConv2dShape shape_;
-  TileGrid grid_;
   OutputStage stage_;
   const DepthwiseConv2dKernel& kernel_;
+  TileGrid grid_;
   size_t tile_bytes_;
 };
 

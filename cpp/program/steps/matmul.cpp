@@ -97,9 +97,10 @@ class Matmul final : public LoadedStep {
         b_count_(element_count(fields_.b_leading)),
         b_zero_point_(reader.zero_point_array("b_zero_point", {1, shape_.n}, shape_.b_dtype)),
         bias_(read_bias(reader, shape_)),
-        grid_(shape_.m, shape_.n, shape_.k, products_, options.threads),
         stage_(reader, reader.output(), {1, shape_.n}, shape_.n, options.isa),
         kernel_(matmul_kernel(stage_.sum_isa(options.isa))),
+        grid_({.rows = shape_.m, .columns = shape_.n, .line = 1, .row_bytes = shape_.k, .copies = products_},
+              tile_limits(kernel_.isa), options.threads),
         packed_bytes_(round_up_to_64(kernel_.packed_bytes(shape_))),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     stage_.expect_pairs_of(reader, shape_.a_dtype, shape_.b_dtype);
@@ -186,9 +187,9 @@ class Matmul final : public LoadedStep {
   int64_t b_count_;
   std::vector<int32_t> b_zero_point_;  // [1] or [N]
   std::vector<int32_t> bias_;          // none, [1, N] or [M, N]
-  TileGrid grid_;                      // of one product
   OutputStage stage_;
   const MatmulKernel& kernel_;
+  TileGrid grid_;        // of one product
   size_t packed_bytes_;  // of one b
   size_t tile_bytes_;
 };

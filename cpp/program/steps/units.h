@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/isa.h"
+
 namespace q8 {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -25,23 +27,41 @@ void for_element_units(int64_t elements, int64_t begin, int64_t end, const Funct
   if (first < last) function(first, last - first);
 }
 
-// A matrix of accumulators cut into tiles that stay in the L1 cache until they have become quantized values.
+// What suits the compute kernels of an ISA. Those of AVX2 copy their input once as int16 and want it, and the weights
+// of the columns, to stay in the L2 cache; the others copy all that a row of the tile depends on.
+struct TileLimits {
+  int64_t rows, columns, bytes;
+};
+
+inline TileLimits tile_limits(Isa isa) {
+  if (isa == Isa::avx2) return {.rows = 256, .columns = 64, .bytes = 256 << 10};
+  return {.rows = 64, .columns = 256, .bytes = 32 << 10};
+}
+
+// A matrix of accumulators cut into tiles that stay in the L1 cache until they have become quantized values. Tiles of
+// the same columns follow each other: they share their weights.
 class TileGrid {
  public:
   struct Tile {
     int64_t row, rows, column, columns;
   };
 
-  // row_bytes: what a compute kernel reads per row of a tile. copies: how many such matrices the step has.
-  TileGrid(int64_t rows, int64_t columns, int64_t row_bytes, int64_t copies, int64_t threads)
-      : rows_(rows), columns_(columns) {
+  struct Matrix {
+    int64_t rows, columns;
+    int64_t line;       // rows that belong together: a line of pixels
+    int64_t row_bytes;  // that a row of the product depends on
+    int64_t copies;     // how many such matrices the step has
+  };
+
+  TileGrid(const Matrix& matrix, const TileLimits& limits, int64_t threads)
+      : rows_(matrix.rows), columns_(matrix.columns) {
     constexpr int64_t accumulators = 4096;  // 16 KiB
-    constexpr int64_t gathered_bytes = 32768;
-    column_tile_ = std::min<int64_t>(columns, 256);
-    row_tile_ = std::min<int64_t>(accumulators / column_tile_, gathered_bytes / std::max<int64_t>(row_bytes, 1));
-    row_tile_ = std::clamp<int64_t>(row_tile_ / 8 * 8, 8, 64);
-    while (row_tile_ > 8 && copies * size() < 4 * threads) row_tile_ -= 8;
-    row_tile_ = std::min(row_tile_, rows);
+    column_tile_ = std::min(columns_, limits.columns);
+    row_tile_ = std::min(accumulators / column_tile_, limits.bytes / std::max<int64_t>(matrix.row_bytes, 1));
+    row_tile_ = std::clamp<int64_t>(row_tile_ / 8 * 8, 8, limits.rows);
+    while (row_tile_ > 8 && matrix.copies * size() < 4 * threads) row_tile_ -= 8;
+    if (row_tile_ > matrix.line) row_tile_ -= row_tile_ % matrix.line;
+    row_tile_ = std::min(row_tile_, rows_);
   }
 
   int64_t row_tile() const { return row_tile_; }
@@ -49,9 +69,9 @@ class TileGrid {
   int64_t size() const { return ceil_div(rows_, row_tile_) * ceil_div(columns_, column_tile_); }
 
   Tile operator[](int64_t i) const {
-    const int64_t across = ceil_div(columns_, column_tile_);
-    const int64_t row = i / across * row_tile_;
-    const int64_t column = i % across * column_tile_;
+    const int64_t down = ceil_div(rows_, row_tile_);
+    const int64_t row = i % down * row_tile_;
+    const int64_t column = i / down * column_tile_;
     return {row, std::min(row_tile_, rows_ - row), column, std::min(column_tile_, columns_ - column)};
   }
 
