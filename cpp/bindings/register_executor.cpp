@@ -2,6 +2,8 @@
 // Executor: a Program given as lists and dicts, checked strictly.
 #include <pybind11/stl.h>
 
+#include <tuple>
+
 #include "base/cpu.h"
 #include "base/error.h"
 #include "bindings/arrays.h"
@@ -109,10 +111,30 @@ py::array read(const Executor& executor, int64_t number) {
   return out;
 }
 
-py::array accumulators(const Executor& executor, int64_t step) {
-  py::array out = new_array(DType::s32, executor.accumulator_shape(step));
-  executor.read_accumulators(step, out.mutable_data());
-  return out;
+using PyTransfer = std::tuple<std::string, int64_t, Shape, std::vector<int64_t>, py::object>;
+
+Direction read_direction(const std::string& name, const std::string& what) {
+  if (name == "in") return Direction::into_buffer;
+  if (name == "out") return Direction::out_of_buffer;
+  if (name == "accumulators") return Direction::accumulators;
+  throw Error(text(what, ": unknown direction '", name, "'; known: in, out, accumulators"));
+}
+
+void run(Executor& executor, int64_t begin, int64_t end, int64_t runs, const std::vector<PyTransfer>& transfers,
+         bool timed) {
+  RunRequest request{.begin = begin, .end = end, .runs = runs, .transfers = {}, .is_timed = timed};
+  for (size_t i = 0; i < transfers.size(); ++i) {
+    const auto& [direction_name, number, shape, perm, array] = transfers[i];
+    const std::string what = text("run: transfer ", i);
+    const Direction direction = read_direction(direction_name, what);
+    const TensorView tensor = view_array(array, what);
+    const bool is_writeable = py::reinterpret_borrow<py::array>(array).writeable();
+    Q8_REQUIRE(direction == Direction::into_buffer || is_writeable, what, ": the array must be writeable");
+    request.transfers.push_back(
+        {.direction = direction, .number = number, .shape = shape, .perm = perm, .tensor = tensor});
+  }
+  const py::gil_scoped_release release;
+  executor.run(request);
 }
 
 }  // namespace
@@ -128,12 +150,14 @@ void register_executor(py::module_& module) {
           },
           py::arg("buffer"), py::arg("array"), "Copy an array of exactly the dtype and shape of the buffer into it.")
       .def("read", &read, py::arg("buffer"), "A copy of a buffer that is kept.")
-      .def("run", &Executor::run, py::arg("begin"), py::arg("end"), py::call_guard<py::gil_scoped_release>(),
-           "Run the steps [begin, end).")
-      .def("accumulators", &accumulators, py::arg("step"), "A copy of the int32 accumulators of a step.")
+      .def("run", &run, py::arg("begin"), py::arg("end"), py::kw_only(), py::arg("runs") = 1,
+           py::arg("transfers") = std::vector<PyTransfer>{}, py::arg("timed") = false,
+           "Run the steps [begin, end), so many times.")
+      .def("step_times", &Executor::step_times,
+           "Nanoseconds of each step in the last timed call, and of the transfers.")
       .def("kernels", &Executor::kernels, "For each step, the symbols of its kernels.")
       .def_property_readonly("memory_bytes", &Executor::memory_bytes,
-                             "Bytes of buffers, packed weights, kept accumulators and scratch memory.");
+                             "Bytes of buffers, packed weights, accumulators and scratch memory.");
 }
 
 }  // namespace q8

@@ -51,10 +51,11 @@ class LoadedStep {
   virtual bool has_accumulators() const { return false; }
   virtual std::string kernels() const = 0;  // "conv2d_avx2 + requantize_avx2"
 
-  // Gives the step its memory, once, after the constants have been written; packs constant weights.
-  void bind(StepMemory memory) {
+  // Gives the step its memory, once, after the constants have been written. Steps of several lanes share one packed
+  // memory, which one of them fills: pack() writes nothing else. A step of several phases has it for itself.
+  void bind(StepMemory memory, bool packs) {
     memory_ = std::move(memory);
-    pack();
+    if (packs) pack();
   }
 
  protected:

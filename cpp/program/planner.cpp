@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each buffer lives in one block of memory.
+// Where each buffer lives.
 #include "program/planner.h"
 
 #include <algorithm>
@@ -36,8 +36,9 @@ void check_number(int64_t number, const Program& program, int64_t step) {
              "): there is no buffer ", number, ", the Program has ", count);
 }
 
-// Every buffer is written by at most one step, constants by none, and none is read before it is written.
-void check_order(const Program& program) {
+// Every buffer is written by at most one step, constants by none, and none is read before it is written. Returns by
+// which step each is written.
+std::vector<int64_t> check_order(const Program& program) {
   std::vector<int64_t> written_by(program.buffers.size(), -1);
   std::vector<bool> was_read(program.buffers.size(), false);
   for (int64_t i = 0; i < static_cast<int64_t>(program.steps.size()); ++i) {
@@ -58,6 +59,7 @@ void check_order(const Program& program) {
       written_by[at] = i;
     }
   }
+  return written_by;
 }
 
 std::vector<bool> find_kept(const Program& program, const std::vector<int64_t>& keep) {
@@ -114,24 +116,27 @@ size_t lowest_offset(const std::vector<Placed>& placed, const Life& life, size_t
 }  // namespace
 
 MemoryPlan plan_memory(const Program& program, const std::vector<int64_t>& keep) {
-  check_order(program);
   MemoryPlan plan{
-      .offsets = std::vector<size_t>(program.buffers.size(), 0), .kept = find_kept(program, keep), .bytes = 0};
+      .offsets = std::vector<size_t>(program.buffers.size(), 0), .kept = {}, .written_by = check_order(program)};
+  plan.kept = find_kept(program, keep);
   const std::vector<Life> lives = find_lives(program, plan.kept);
   std::vector<size_t> bytes;
   for (const Buffer& buffer : program.buffers) bytes.push_back(buffer_bytes(buffer));
   std::vector<size_t> order(program.buffers.size());  // great buffers first: the small ones fill the gaps
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(), [&bytes](size_t a, size_t b) { return bytes[a] > bytes[b]; });
-  std::vector<Placed> placed;
+  std::vector<Placed> shared, lane;
   for (const size_t b : order) {
+    const bool is_constant = program.constants.contains(static_cast<int64_t>(b));
+    std::vector<Placed>& placed = is_constant ? shared : lane;
+    size_t& end = is_constant ? plan.shared_bytes : plan.lane_bytes;
     const size_t offset = lowest_offset(placed, lives[b], bytes[b]);
     const Placed entry{offset, bytes[b], lives[b]};
     const auto before = [](const Placed& left, const Placed& right) { return left.offset < right.offset; };
     placed.insert(std::upper_bound(placed.begin(), placed.end(), entry, before), entry);
     plan.offsets[b] = offset;
-    Q8_REQUIRE(bytes[b] <= SIZE_MAX / 4 - offset, "the buffers do not fit in 64 bits of address space");
-    plan.bytes = std::max(plan.bytes, offset + bytes[b]);
+    Q8_REQUIRE(bytes[b] <= SIZE_MAX / 8 - offset, "the buffers do not fit in 64 bits of address space");
+    end = std::max(end, offset + bytes[b]);
   }
   return plan;
 }

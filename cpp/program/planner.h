@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each buffer lives in one block of memory: buffers whose lives do not overlap may share.
+// Where each buffer lives: constants in memory that all share, the others in the memory of a lane, where buffers whose
+// lives do not overlap may share.
 #pragma once
 
 #include <cstddef>
@@ -18,9 +19,11 @@ inline constexpr size_t memory_guard_bytes = 0;
 #endif
 
 struct MemoryPlan {
-  std::vector<size_t> offsets;  // by buffer number, multiples of 64
-  std::vector<bool> kept;       // by buffer number: shares its memory with no other
-  size_t bytes;
+  std::vector<size_t> offsets;      // by buffer number, multiples of 64; of constants within the shared memory
+  std::vector<bool> kept;           // by buffer number: shares its memory with no other
+  std::vector<int64_t> written_by;  // by buffer number: the step, or -1
+  size_t shared_bytes = 0;
+  size_t lane_bytes = 0;
 };
 
 // Checks how the steps use the buffers, then places them. A buffer is kept if it is listed in `keep`, if it is

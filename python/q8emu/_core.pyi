@@ -41,10 +41,10 @@ class Executor:
             steps: what to run, in this order.
             isa: one of isas().
             threads: at least 1; the result does not depend on it.
-            keep: buffers to be read after a run. Constants, buffers that no step of the core writes, and what host
-                steps read and write are kept anyway.
-            keep_accumulators: steps whose int32 accumulators are to be read after a run.
-            memory_limit: bytes for buffers, packed weights, kept accumulators and scratch memory.
+            keep: buffers to be read with read(). What host steps read and write, and what no step of the core writes,
+                is kept anyway.
+            keep_accumulators: steps whose int32 accumulators are to be transferred.
+            memory_limit: bytes for buffers, packed weights, accumulators and scratch memory.
 
         Raises:
             Error: something is not as docs/steps.md says, or the memory limit is exceeded.
@@ -56,18 +56,43 @@ class Executor:
     def read(self, buffer: int) -> np.ndarray:
         """A copy of a buffer that is kept."""
 
-    def run(self, begin: int, end: int) -> None:
-        """Run the steps [begin, end)."""
+    def run(
+        self,
+        begin: int,
+        end: int,
+        *,
+        runs: int = 1,
+        transfers: Sequence[tuple[str, int, Sequence[int], Sequence[int], np.ndarray]] = (),
+        timed: bool = False,
+    ) -> None:
+        """Run the steps [begin, end), so many times.
 
-    def accumulators(self, step: int) -> np.ndarray:
-        """A copy of the int32 accumulators of a step, in the shape and layout of its output."""
+        With at least as many runs as threads each thread takes run after run; with fewer all share each step.
+
+        Args:
+            begin: the first step.
+            end: behind the last; none of them is a host step.
+            runs: how many times.
+            transfers: direction ("in", "out", "accumulators"), number of the buffer (for accumulators, of the step),
+                shape of the part of one run, order of its axes in the buffer, and an array of all parts, one after
+                another. An array of one part that goes in is given to every run. A transfer follows the step that
+                writes its buffer, or, where no step of the core does, comes before the first step after that; those at
+                one place keep their order, and those that follow other steps than these are left out.
+            timed: measure each step?
+
+        Raises:
+            Error: a number, a shape, a dtype or a layout is not the Program's.
+        """
+
+    def step_times(self) -> list[int]:
+        """Nanoseconds of each step in the last timed call, over all runs and threads; at the end of the transfers."""
 
     def kernels(self) -> list[str]:
         """For each step, the symbols of its kernels."""
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of buffers, packed weights, kept accumulators and scratch memory."""
+        """Bytes of buffers, packed weights, accumulators and scratch memory, those of all threads together."""
 
 def active_isa() -> str:
     """The ISA that the environment variable Q8EMU_ISA forces, or else the best supported one.

@@ -88,15 +88,7 @@ def run(
     """
     emulator = model if isinstance(model, Emulator) else load(model)
     given = default_inputs(emulator)[0] if inputs is None else inputs
-    parts = [_kept(part.run(), tensors) for part in emulator.batches(given)]
-    first = parts[0]
-    return Trace(
-        first.source,
-        _joined([part.tensors for part in parts]),
-        _joined([part.outputs for part in parts]),
-        _joined([part.accumulators for part in parts]),
-        first.provenance,
-    )
+    return emulator.run(given, tensors=tensors)
 
 
 def inspect(model: Emulator | Path | str | None = None) -> Inspection:
@@ -125,14 +117,3 @@ def build_info() -> dict[str, str | list[str]]:
     from q8emu import _core
 
     return dict(_core.build_info()) | {name: metadata.version(name) for name in RUNTIMES}
-
-
-def _kept(trace: Trace, names: Collection[str] | None) -> Trace:
-    if names is None:
-        return trace
-    chosen = {name: trace.tensors[name] for name in trace.tensors if name in names}
-    return Trace(trace.source, chosen, trace.outputs, trace.accumulators, trace.provenance)
-
-
-def _joined(parts: list[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([np.atleast_1d(part[name]) for part in parts]) for name in parts[0]}

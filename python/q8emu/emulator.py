@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """A model file opened for emulation: read, canonicalized, lowered and loaded, for any number of inputs.
 
-The inputs are cut into runs of the model's batch. How does not change a bit, except in a model that itself looks across
-the batch (DynamicQuantizeLinear); there emulator and oracles get the same cuts.
+Where the file leaves the batch open and every sample's values depend on that sample alone (`samples.py` proves it), the
+network is lowered for one sample and for a block of a few, whatever the number of inputs, and the executor goes through
+all steps block by block. A model that itself looks across the batch (DynamicQuantizeLinear) is cut into runs of a fixed
+length, and the oracles get the same cuts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +23,23 @@ from q8emu.graph import Graph, TensorInfo
 from q8emu.inputs import InputSpec, check_size, count_runs, take
 from q8emu.lower import lower
 from q8emu.profile import find_profile
-from q8emu.program import Program
+from q8emu.program import Program, Step
 from q8emu.readers.onnx import batch_is_symbolic, read_onnx
 from q8emu.readers.tflite import is_tflite, read_tflite
 from q8emu.readers.torch import is_torch, read_torch
-from q8emu.run import Runner
+from q8emu.run import Runner, new_trace
+from q8emu.samples import is_samplewise
 from q8emu.trace import Trace
 
 LARGEST_BATCH = 32
+"""Inputs in one run of a model that looks across the batch, and in what an oracle gets at once."""
+
+BLOCK_BYTES = 2**17
+"""What the operands and the output of a step may take in a block of samples: they shall stay in the cache of a core."""
+
+LARGEST_BLOCK = 16
+LARGEST_CALL = 512
+"""Runs in one call of the core, which nothing interrupts."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +71,32 @@ class Options:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some of the inputs, with the runner that takes exactly that many."""
+    """Some of the inputs, with the program that takes exactly that many."""
 
     inputs: Mapping[str, np.ndarray]
-    runner: Runner
-    program: Program
+    emulator: Emulator
+    size: int  # runs of the model's own batch
     samples: int
+
+    @property
+    def program(self) -> Program:
+        """Lowered for this batch."""
+        return self.emulator.program_for(self.size)
 
     def run(self, substitute: Mapping[str, np.ndarray] | None = None) -> Trace:
         """Emulate; tensors in `substitute` replace the computed ones for the nodes that read them."""
-        return self.runner.run(self.inputs, substitute)
+        if substitute is None and self.emulator.block:
+            return self.emulator.run(self.inputs)
+        return self.emulator.runner_for(self.size).run(self.inputs, substitute)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Inputs that one call of the core takes: from `start` on, `runs` times `batch` of the model's own batches."""
+
+    start: int
+    batch: int
+    runs: int
 
 
 class Emulator:
@@ -95,25 +124,86 @@ class Emulator:
 
     @property
     def program(self) -> Program:
-        """The lowered program: the first that was needed; if none was, that of the file's own batch (1 where open)."""
-        return next(iter(self._programs.values())) if self._programs else self._program(1)
+        """The program for the file's own batch, 1 where it is open."""
+        return self.program_for(1)
 
     @property
     def runner(self) -> Runner:
         """The runner of `program`."""
-        return self._runner(next(iter(self._programs), 1))
+        return self.runner_for(1)
 
     @property
     def host_nodes(self) -> dict[str, str]:
         """Nodes that run in float outside the core, mapped to their operator."""
         return {node.name: str(node.attrs.get("op_type", node.op)) for node in self.graph.nodes if node.op == "Host"}
 
-    def batches(self, inputs: Mapping[str, np.ndarray], first: int | None = None) -> Iterator[Batch]:
-        """Cut the inputs into runs.
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        tensors: Collection[str] | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> Trace:
+        """Emulate any number of inputs.
 
         Args:
             inputs: arrays by input name, axis 0 as long as there are samples.
-            first: end the first run after this many inputs at most, where the batch is open.
+            tensors: names of the quantized tensors to record; without it all of them.
+            progress: called with done, total and what.
+
+        Returns:
+            Tensors, outputs and accumulators of all inputs, one after another along axis 0.
+
+        Raises:
+            BadInput: a name, dtype or shape is not the model's.
+        """
+        total = count_runs(inputs, self.specs)
+        cuts = list(self._cuts(total))
+        parts = [(self.runner_for(cut.batch), cut.runs) for cut in cuts]
+        names = [name for name in self.program.quantized() if tensors is None or name in tensors]
+        whole, views = new_trace(parts, names)
+        for cut, (runner, runs), view in zip(cuts, parts, views, strict=True):
+            runner.run_into(view, take(inputs, self.specs, cut.start, cut.batch * runs), {}, runs)
+            if progress is not None:
+                done = (cut.start + cut.batch * runs) * self.samples_per_run
+                progress(done, total * self.samples_per_run, "emulating")
+        return whole
+
+    def _cuts(self, total: int) -> Iterator[Cut]:
+        """What each call of the core takes: blocks, as many for each thread; the rest one by one."""
+        if not self.is_symbolic:
+            yield from _calls(0, 1, total)
+        elif total > 1 and self.block:
+            threads = self.runner.threads
+            blocks = total // self.block // threads * threads if self.block > 1 else 0
+            yield from _calls(0, self.block, blocks)
+            yield from _calls(blocks * self.block, 1, total - blocks * self.block)
+        else:
+            size = self._size(total)
+            yield from _calls(0, size, total // size)
+            if rest := total % size:
+                yield Cut(total - rest, rest, 1)
+
+    @cached_property
+    def block(self) -> int:
+        """Samples that go through the steps together; 0 where a batch must not be cut, or the file fixes it."""
+        if not self.is_symbolic:
+            return 0
+        one = self.program
+        largest = max((step_bytes(one, step) for step in one.steps), default=1)
+        block = self.options.batch or min(max(BLOCK_BYTES // largest, 1), LARGEST_BLOCK)
+        samples = max(block, 2)
+        try:
+            return block if is_samplewise(one, self.program_for(samples), samples) else 0
+        except Q8Error:  # two samples are too large, or the network has no form for them
+            return 0
+
+    def batches(self, inputs: Mapping[str, np.ndarray], first: int | None = None) -> Iterator[Batch]:
+        """Cut the inputs into what an oracle gets at once.
+
+        Args:
+            inputs: arrays by input name, axis 0 as long as there are samples.
+            first: end the first batch after this many inputs at most, where the batch is open.
 
         Raises:
             BadInput: a name, dtype or shape is not the model's.
@@ -122,9 +212,8 @@ class Emulator:
         start = 0
         while start < runs:
             size = self._size(min(runs - start, first or runs) if start == 0 else runs - start)
-            program, runner = self._program(size), self._runner(size)
             samples = size if self.is_symbolic else self.samples_per_run
-            yield Batch(take(inputs, self.specs, start, size), runner, program, samples)
+            yield Batch(take(inputs, self.specs, start, size), self, size, samples)
             start += size
 
     @property
@@ -143,7 +232,10 @@ class Emulator:
         size = min(left, self.options.batch or LARGEST_BATCH)
         while True:
             try:
-                self._runner(size)
+                if self.block:
+                    self.program_for(size)
+                else:
+                    self.runner_for(size)
                 return size
             except Q8Error:  # most likely too large; at batch 1 the sentence stands
                 if size == 1 or self.options.batch is not None:
@@ -151,7 +243,8 @@ class Emulator:
                 self._programs.pop(size, None)
                 size = max(1, size // 4)
 
-    def _program(self, batch: int) -> Program:
+    def program_for(self, batch: int) -> Program:
+        """Lowered for so many of the model's own batches; kept."""
         if batch not in self._programs:
             graph = self.graph
             if self.is_symbolic and batch != 1:
@@ -159,9 +252,10 @@ class Emulator:
             self._programs[batch] = lower(graph, self.numerics, no_host=self.options.no_host)
         return self._programs[batch]
 
-    def _runner(self, batch: int) -> Runner:
+    def runner_for(self, batch: int) -> Runner:
+        """The runner of `program_for(batch)`; kept."""
         if batch not in self._runners:
-            program, options = self._program(batch), self.options
+            program, options = self.program_for(batch), self.options
             self._runners[batch] = Runner(
                 program,
                 kernels=options.kernels,
@@ -217,6 +311,18 @@ class Emulator:
         fixed, wanted = self.samples_per_run, self.options.batch
         if wanted is not None and not self.is_symbolic and wanted != fixed:
             raise BadInput(f"--batch {wanted}: the model file fixes its batch to {fixed}; leave --batch out.")
+
+
+def step_bytes(program: Program, step: Step) -> int:
+    """What a step reads and writes, constants apart."""
+    used = {*step.inputs, *step.outputs} - program.constants.keys()
+    return sum(program.buffers[number].bytes for number in used)
+
+
+def _calls(start: int, batch: int, runs: int) -> Iterator[Cut]:
+    """So many runs in calls that are not too long."""
+    ends = [*range(0, runs, LARGEST_CALL), runs]
+    yield from (Cut(start + batch * a, batch, b - a) for a, b in pairwise(ends) if a < b)
 
 
 def _format(model: Path) -> str:

@@ -72,13 +72,10 @@ class Port:
     node: str = ""  # the canonical node that defines it, "" for graph inputs
     op: str = ""
 
-    def store(self, array: np.ndarray) -> np.ndarray:
-        """The tensor in the layout of its buffer (shapes may still differ by axes of length 1)."""
-        return np.array(array.transpose(self.perm), order="C")
-
     def load(self, stored: np.ndarray) -> np.ndarray:
-        """The tensor in the layout of the model file."""
+        """The tensor in the layout of the model file; of several samples where its axis 0 comes first in the buffer."""
         shape = [self.tensor.shape[axis] for axis in self.perm]
+        shape[:1] = [-1] if self.perm[:1] == (0,) else shape[:1]
         return np.array(stored.reshape(shape).transpose(tuple(np.argsort(self.perm))), order="C")
 
 

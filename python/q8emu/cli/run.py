@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,23 +135,12 @@ def chosen_tensors(emulator: Emulator, names: Iterable[str], *, all_tensors: boo
     return known if all_tensors else list(dict.fromkeys(names))
 
 
-def emulate(emulator: Emulator, inputs: Mapping[str, np.ndarray], names: Iterable[str]) -> dict[str, np.ndarray]:
-    """Run batch by batch; each array is joined along axis 0."""
-    import numpy as np
-
-    parts: dict[str, list[np.ndarray]] = {}
+def emulate(emulator: Emulator, inputs: Mapping[str, np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
+    """Run all inputs; the outputs, the tensors named, and the accumulators in the layout of what each becomes."""
     with progress() as tell:
-        total, done = emulator.count(inputs), 0
-        for part in emulator.batches(inputs):
-            trace = part.run()
-            found = dict(trace.outputs) | {name: trace.tensors[name] for name in names}
-            found |= accumulators_of(part.program, trace)
-            for name, array in found.items():
-                parts.setdefault(name, []).append(np.atleast_1d(array))
-            done += part.samples
-            if tell is not None:
-                tell(done, total, "emulating")
-    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        trace = emulator.run(inputs, tensors=names, progress=tell)
+    found = dict(trace.outputs) | {name: trace.tensors[name] for name in names}
+    return found | accumulators_of(emulator.program, trace)
 
 
 def accumulators_of(program: Program, trace: Trace) -> dict[str, np.ndarray]:
@@ -160,7 +149,7 @@ def accumulators_of(program: Program, trace: Trace) -> dict[str, np.ndarray]:
     found = {}
     for node, array in trace.accumulators.items():
         port = ports.get(node)
-        fits = port is not None and port.tensor.elements == array.size
+        fits = port is not None and port.perm[:1] == (0,) and array.size % port.tensor.elements == 0
         found[f"accumulator:{node}"] = port.load(array) if port is not None and fits else array
     return found
 
