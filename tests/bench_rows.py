@@ -20,8 +20,7 @@ import q8emu
 from q8emu.bench import bench
 from q8emu.bench.emulated import Emulated
 from q8emu.bench.pairs import Pairs, in_turns
-from q8emu.bench.peers import filled
-from q8emu.emulator import Emulator, Options
+from q8emu.emulator import Options
 from q8emu.models import default_inputs, default_model
 
 ROOT = Path(__file__).parent.parent
@@ -102,8 +101,8 @@ def emulated(
     batch: int, *, threads: int = 1, numerics: str = "ort", kernels: str = "auto", taps: bool = False
 ) -> Emulated:
     """The packaged ResNet8 with its packaged images."""
-    emulator = Emulator(default_model(), Options(numerics, kernels, threads, batch, taps=taps))
-    return Emulated(emulator, filled(default_inputs(), emulator, batch))
+    options = Options(numerics, kernels, threads)
+    return Emulated(default_model(), options, default_inputs(), batch, tensors=None if taps else ())
 
 
 def turns(first: Callable[[], Emulated], second: Callable[[], Emulated], seconds: float) -> Found:

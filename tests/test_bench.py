@@ -25,9 +25,10 @@ from command_line import Outcome
 from q8emu.backends import BACKENDS
 from q8emu.backends.onnxruntime import OrtSession
 from q8emu.bench import bench, pairs
+from q8emu.bench.emulated import filled
 from q8emu.bench.macs import macs_of, total_macs
 from q8emu.bench.pairs import Pairs, Sample, in_turns, spread
-from q8emu.bench.peers import filled, numerics_of, peers_of
+from q8emu.bench.peers import numerics_of, peers_of
 from q8emu.bench.plot import plot, shorten, ticks
 from q8emu.bench.result import AtBatch, Benchmark, Layer, Outputs, Peer, cpu_share
 from q8emu.emulator import Emulator, Options
@@ -111,8 +112,9 @@ def test_the_share_of_a_core() -> None:
 
 
 def test_the_packaged_resnet8_has_the_known_count() -> None:
+    emulator = q8emu.load()
     for batch in (1, 4):
-        assert total_macs(q8emu.load(batch=batch).program) == 12_501_632
+        assert total_macs(emulator.program_for(batch)) == batch * 12_501_632
 
 
 def test_counts_by_kind(tmp_path: Path, model: Path) -> None:
@@ -136,10 +138,10 @@ def test_a_depthwise_convolution_has_one_product_per_tap(root: Path) -> None:
 
 
 def test_a_batch_is_filled_from_the_inputs(model: Path) -> None:
-    emulator = Emulator(model, Options())
+    specs = Emulator(model, Options()).specs
     x = np.arange(2 * 3 * 64, dtype=np.float32).reshape(2, 3, 8, 8)
-    assert np.array_equal(filled({"x": x}, emulator, 5)["x"], x[[0, 1, 0, 1, 0]])
-    assert np.array_equal(filled({"x": x}, emulator, 1)["x"], x[:1])
+    assert np.array_equal(filled({"x": x}, specs, 5)["x"], x[[0, 1, 0, 1, 0]])
+    assert np.array_equal(filled({"x": x}, specs, 1)["x"], x[:1])
 
 
 def test_outputs_of_both_sides_are_compared_first(found: Benchmark) -> None:

@@ -55,7 +55,6 @@ class Options:
         no_host: refuse models with float islands?
         accumulators: record accumulators too?
         shapes: of the inputs by name, for files that do not say them (PyTorch); under "" of the only input.
-        taps: record every quantized tensor? Without, only the outputs come back.
     """
 
     numerics: str = "ort"
@@ -66,7 +65,6 @@ class Options:
     no_host: bool = False
     accumulators: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    taps: bool = True
 
 
 @dataclass(frozen=True)
@@ -169,6 +167,20 @@ class Emulator:
                 progress(done, total * self.samples_per_run, "emulating")
         return whole
 
+    def step_times(self, inputs: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+        """Nanoseconds of each step, added over runs and threads; at the end those of copying inputs and outputs.
+
+        Args:
+            inputs: as for `run`; only the outputs are recorded.
+
+        Raises:
+            BadInput: the inputs are not the model's, or not all steps are run by the core.
+        """
+        cuts = list(self._cuts(count_runs(inputs, self.specs)))
+        parts = [take(inputs, self.specs, cut.start, cut.batch * cut.runs) for cut in cuts]
+        times = [self.runner_for(c.batch).step_times(part, c.runs) for c, part in zip(cuts, parts, strict=True)]
+        return tuple(map(sum, zip(*times, strict=True)))
+
     def _cuts(self, total: int) -> Iterator[Cut]:
         """What each call of the core takes: blocks, as many for each thread; the rest one by one."""
         if not self.is_symbolic:
@@ -261,7 +273,6 @@ class Emulator:
                 kernels=options.kernels,
                 threads=options.threads,
                 accumulators=options.accumulators,
-                taps=options.taps,
             )
         return self._runners[batch]
 

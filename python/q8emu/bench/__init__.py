@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,16 @@ from q8emu import _core
 from q8emu.backends import OracleSession
 from q8emu.bench.emulated import Emulated
 from q8emu.bench.pairs import alone, in_turns
-from q8emu.bench.peers import compare_outputs, filled, numerics_of, open_peer, peers_of
+from q8emu.bench.peers import compare_outputs, numerics_of, open_peer, peers_of
 from q8emu.bench.result import REFUSED, AtBatch, Benchmark, Peer, cpu_share
-from q8emu.emulator import Emulator, Options
+from q8emu.emulator import Options
 from q8emu.errors import BadInput
 from q8emu.fingerprint import fingerprint
 from q8emu.trace import Trace
 from q8emu.verify import default_inputs, open_model
 
 LARGEST_SECONDS = 3600.0
+PEAK_SECONDS = 0.5  # of which the fastest millisecond counts
 BUSY = 0.9  # below this share of a core the machine had other things to do
 
 Progress = Callable[[int, int, str], None]
@@ -65,28 +67,28 @@ def bench(
         Q8Error: one sentence why the model, the inputs, a peer or an option cannot be used.
     """
     _check(seconds, kernels, batches)
-    first = open_model(model, Options(numerics or "ort", kernels, threads, bias=bias, shapes=shapes or {}, taps=False))
+    options = Options(numerics or "ort", kernels, threads, bias=bias, shapes=shapes or {})
+    first = open_model(model, options)
     names = peers_of(first.format, against)
-    profile = numerics or numerics_of(names)
+    options = replace(options, numerics=numerics or numerics_of(names))
     if inputs is None:
         inputs, inputs_from = default_inputs(first)
-    asked = tuple(batches or ((1,) if first.is_symbolic else (first.samples_per_run,)))
+    asked = tuple(batches or (first.samples_per_run,))
     sessions: dict[str, OracleSession] = {}
+    peak: float | None = None
     found = []
     for done, batch in enumerate(asked):
-        own_batch = batch if first.is_symbolic else None
-        emulator = Emulator(
-            first.model, Options(profile, kernels, threads, own_batch, bias, shapes=shapes or {}, taps=False)
-        )
-        if not first.is_symbolic and batch != first.samples_per_run:
-            raise BadInput(f"--batch {batch}: the model file fixes its batch to {first.samples_per_run}; leave it out.")
 
         def tell(what: str, done: int = done, batch: int = batch) -> None:
             if progress is not None:
                 progress(done, len(asked), f"batch {batch}: {what}")
 
-        own = Emulated(emulator, filled(inputs, emulator, batch))
-        found.append(_at_batch(own, batch, names, sessions, seconds, tell))
+        own = Emulated(first.model, options, inputs, batch)
+        if peak is None:
+            tell("peak of the ISA")
+            peak = _core.peak_gmacs(own.emulator.runner.isa, PEAK_SECONDS) * own.threads
+        found.append(_at_batch(own, names, sessions, seconds, peak, tell))
+    emulator = own.emulator
     settings = {
         "model": str(emulator.model),
         "inputs": f"{emulator.count(inputs)}, {inputs_from}, repeated to fill a batch",
@@ -94,45 +96,42 @@ def bench(
         "numerics": f"{emulator.numerics.name} ({emulator.numerics.reproduces})",
         "against": ", ".join(names) or "nothing",
         "kernels": kernels,
-        "threads": str(own.runner.threads),
+        "threads": str(own.threads),
         "bias": bias,
         "seconds": f"{seconds:g} per peer and batch",
         "at-least": "no bar" if at_least is None else f"{at_least:g}",
     }
     shown = fingerprint(emulator, own.inputs)
-    return Benchmark(settings, shown, tuple(found), at_least, _notes(found, own.runner.threads))
+    return Benchmark(settings, shown, tuple(found), at_least, _notes(found, own))
 
 
 def _at_batch(
     own: Emulated,
-    batch: int,
     names: Sequence[str],
     sessions: dict[str, OracleSession],
     seconds: float,
+    peak: float,
     tell: Callable[[str], None],
 ) -> AtBatch:
-    threads = own.runner.threads
-    tell("peak of the ISA")
-    peak = _core.peak_gmacs(own.runner.isa) * threads
     actual = own.run()
     peers = []
     for name in names:
         tell(name)
         if name not in sessions:
-            sessions[name] = open_peer(name, own.emulator, threads)
+            sessions[name] = open_peer(name, own.emulator, own.threads)
         peers.append(_peer(own, name, sessions[name], actual, seconds))
     samples = tuple(s for peer in peers if peer.pairs is not None for s in peer.pairs.first)
     if not samples:
         tell("q8emu alone")
         samples = alone(own.run, seconds)
     tell("each step")
-    return AtBatch(batch, own.macs, samples, tuple(peers), own.layers(min(seconds, 1.0)), peak)
+    return AtBatch(own.batch, own.macs, samples, tuple(peers), own.layers(min(seconds, 1.0)), peak)
 
 
 def _peer(own: Emulated, name: str, session: OracleSession, actual: Trace, seconds: float) -> Peer:
     """Compare the outputs, then time both in turns."""
     expected = session.run(own.inputs)
-    outputs = compare_outputs(own.emulator, own.program, name, actual, expected)
+    outputs = compare_outputs(own.emulator, name, actual, expected)
     refused = outputs.verdict == REFUSED
     pairs = None if refused else in_turns(own.run, lambda: session.run_plain(own.inputs), seconds)
     return Peer(name, expected.provenance, outputs, pairs)
@@ -147,7 +146,7 @@ def _check(seconds: float, kernels: str, batches: Sequence[int] | None) -> None:
         raise BadInput(f"--batch {','.join(map(str, batches or ()))}: expected numbers of 1 or more.")
 
 
-def _notes(found: Sequence[AtBatch], threads: int) -> tuple[str, ...]:
+def _notes(found: Sequence[AtBatch], own: Emulated) -> tuple[str, ...]:
     notes = []
     share = min(cpu_share(at.own) for at in found)
     if share < BUSY:
@@ -155,8 +154,10 @@ def _notes(found: Sequence[AtBatch], threads: int) -> tuple[str, ...]:
             f"this machine was busy: the calls of q8emu had {share:.2f} of a core, so times are too long; the ratios "
             "are of neighbouring samples"
         )
-    if threads > 1:
+    if own.threads > 1:
         notes.append("threads of ONNX Runtime spin for a while after a run and take time from what runs next")
+    if own.emulator.host_nodes:
+        notes.append(f"no times of steps: {len(own.emulator.host_nodes)} float islands run between them")
     return tuple(notes)
 
 

@@ -29,7 +29,7 @@ def total_macs(program: Program) -> int:
 
     Example:
         >>> import q8emu
-        >>> total_macs(q8emu.load(batch=1).program)  # the packaged ResNet8, one image
+        >>> total_macs(q8emu.load().program)  # the packaged ResNet8, one image
         12501632
     """
     return sum(macs_of(program, step) for step in program.steps)

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from q8emu.backends import BACKENDS, OracleSession, backend
 from q8emu.bench.result import DIFFERS, EXACT, REFUSED, Outputs
@@ -13,7 +11,6 @@ from q8emu.compare import Comparison
 from q8emu.emulator import Emulator
 from q8emu.errors import BadInput
 from q8emu.numerics import PROFILES
-from q8emu.program import Program
 from q8emu.report_text import output_text
 from q8emu.result import TensorResult
 from q8emu.trace import Trace
@@ -64,9 +61,9 @@ def open_peer(name: str, emulator: Emulator, threads: int) -> OracleSession:
     return BACKENDS[name].open(emulator.model, (), threads=threads)
 
 
-def compare_outputs(emulator: Emulator, program: Program, name: str, own: Trace, expected: Trace) -> Outputs:
+def compare_outputs(emulator: Emulator, name: str, own: Trace, expected: Trace) -> Outputs:
     """Are the outputs of one run the same bits? Those of the profile's own oracle have to be."""
-    comparison = Comparison(program, name, ())
+    comparison = Comparison(emulator.program, name, ())
     comparison.update(own, expected)
     rows = comparison.result().outputs
     told = "; ".join(f"'{row.name}': {output_text(row)}" for row in rows)
@@ -85,14 +82,3 @@ def compare_outputs(emulator: Emulator, program: Program, name: str, own: Trace,
 
 def _breaks(row: TensorResult) -> bool:
     return row.promised and row.differing > 0
-
-
-def filled(inputs: Mapping[str, np.ndarray], emulator: Emulator, batch: int) -> dict[str, np.ndarray]:
-    """The inputs of one run of `batch` samples: the given ones, from the first on, again and again."""
-    emulator.count(inputs)
-    return {
-        spec.name: inputs[spec.name]
-        if spec.repeats
-        else np.ascontiguousarray(inputs[spec.name][np.arange(batch) % len(inputs[spec.name])])
-        for spec in emulator.specs
-    }

@@ -14,7 +14,7 @@ ROW, BAR = 26, 15
 MOST_LAYERS, LEAST_SHARE = 40, 0.005  # steps that get a bar
 INK, PALE, GRID, LINE = "#1f2933", "#5f6c7b", "#dde3ea", "#9aa5b1"
 SHADES = {"conv2d": "#0b6e99", "depthwise_conv2d": "#2a9d8f", "matmul": "#7048a8"}
-OTHER = "#a8b3bf"
+OTHER = "#7b8794"
 GOOD, MARKED, BAD = "#0b7a4b", "#b7791f", "#b42318"
 
 
@@ -124,7 +124,7 @@ def _layers(canvas: Canvas, at: AtBatch) -> None:
     """One bar per step, the longest ones where there are many, in the order of the program."""
     shown = slowest(at.layers, MOST_LAYERS)
     percent = f"{at.share_of_peak:.0%} of the peak of {at.peak_gmacs:,.0f}"
-    told = f"{at.ns / 1e3:,.0f} µs a run, {at.gmacs:,.1f} GMAC/s, {percent}"
+    told = f"{at.ns / 1e3:,.0f} µs a run, {at.gmacs:,.1f} GMAC/s; the fastest: {percent} GMAC/s"
     _heading(canvas, f"Steps at batch {at.batch}: microseconds", told)
     longest = max(layer.ns for layer in shown) or 1.0
     room = WIDTH - LEFT - RIGHT
