@@ -57,7 +57,7 @@ Threads = Annotated[
     int, typer.Option("--threads", help="Threads of both sides; 0 is one per core.", metavar="N", min=0)
 ]
 Seconds = Annotated[float, typer.Option("--seconds", help="Time for each runtime and batch.", metavar="S")]
-AtLeast = Annotated[
+Bar = Annotated[
     float | None,
     typer.Option("--at-least", help="Exit code 1 where a median ratio is below this.", metavar="RATIO", min=0.0),
 ]
@@ -73,7 +73,7 @@ def bench(
     numerics: Numerics = None,
     isa: Isa = "auto",
     seconds: Seconds = 3.0,
-    at_least: AtLeast = None,
+    at_least: Bar = None,
     layers: Layers = False,
     plot: Plot = None,
     inputs: Inputs = None,
