@@ -80,7 +80,7 @@ def against(model: Callable[[], Path], peer: str, batch: int, seconds: float) ->
     if one.pairs is None:
         return Found(0.0, told=one.outputs.sentence)
     times = [statistics.median(s.ns for s in side) / 1e6 for side in (one.pairs.first, one.pairs.second)]
-    outputs = "outputs exact" if one.outputs.verdict == "exact" else "outputs differ"
+    outputs = f"{one.outputs.differing:,} of {one.outputs.values:,} outputs differ"
     return ratio(one.pairs, f"{outputs}; {times[0]:.3g} ms, {peer} {times[1]:.3g} ms")
 
 

@@ -148,7 +148,7 @@ def test_outputs_of_both_sides_are_compared_first(found: Benchmark) -> None:
     assert [at.batch for at in found.at] == [1, 3]
     for at in found.at:
         assert [peer.name for peer in at.peers] == ["ort", "ort-default"]
-        assert at.peers[0].outputs == Outputs("exact", f"'y': identical, {4 * at.batch} values")
+        assert at.peers[0].outputs == Outputs("exact", f"'y': identical, {4 * at.batch} values", 0, 4 * at.batch)
         assert all(peer.pairs is not None and peer.pairs.rounds >= 5 for peer in at.peers)
         assert at.macs == at.batch * 8 * 8 * 4 * (27 + 36)
         assert sum(layer.macs for layer in at.layers) == at.macs
@@ -175,7 +175,7 @@ def test_a_wrong_answer_is_not_timed(model: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(OrtSession, "run", wrong)
     refused, marked = bench(model, against=["ort", "ort-unfused"], seconds=SECONDS).at[0].peers
     assert refused.pairs is None
-    assert refused.outputs.verdict == "refused"
+    assert (refused.outputs.verdict, refused.outputs.differing, refused.outputs.values) == ("refused", 4, 4)
     assert "'ort' promises the bits of ort, and they differ: 'y': 4 of 4 values differ" in refused.outputs.sentence
     assert marked.pairs is not None
     assert marked.outputs.verdict == "differs"

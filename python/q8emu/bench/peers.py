@@ -66,18 +66,21 @@ def compare_outputs(emulator: Emulator, name: str, own: Trace, expected: Trace) 
     comparison = Comparison(emulator.program, name, ())
     comparison.update(own, expected)
     rows = comparison.result().outputs
+    counts = sum(row.differing for row in rows), sum(row.elements for row in rows)
     told = "; ".join(f"'{row.name}': {output_text(row)}" for row in rows)
     if any(row.failure for row in rows):
         return Outputs(REFUSED, f"{name} gives other outputs than q8emu, so that times would say nothing: {told}")
     if not any(row.differing for row in rows):
-        return Outputs(EXACT, told)
+        return Outputs(EXACT, told, *counts)
     if name == emulator.numerics.oracle and any(_breaks(row) for row in rows):
         return Outputs(
             REFUSED,
             f"the profile '{emulator.numerics.name}' promises the bits of {name}, and they differ: {told}; times of a "
             "wrong answer would say nothing, see q8emu verify",
+            *counts,
         )
-    return Outputs(DIFFERS, f"{told}; the profile '{emulator.numerics.name}' does not promise the bits of {name}")
+    promises = f"the profile '{emulator.numerics.name}' does not promise the bits of {name}"
+    return Outputs(DIFFERS, f"{told}; {promises}", *counts)
 
 
 def _breaks(row: TensorResult) -> bool:

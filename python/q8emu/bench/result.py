@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
@@ -25,10 +25,14 @@ class Outputs:
         verdict: "exact"; "differs", where the peer promises other bits, which marks the ratio; or "refused", where the
             bits should be the same, or the outputs cannot be compared: then there is no ratio.
         sentence: what was compared and found.
+        differing: how many values differ.
+        values: how many were compared.
     """
 
     verdict: str
     sentence: str
+    differing: int = 0
+    values: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Peer:
         told: dict[str, Any] = {
             "name": self.name,
             "runtime": dict(self.provenance),
-            "outputs": {"verdict": self.outputs.verdict, "sentence": self.outputs.sentence},
+            "outputs": asdict(self.outputs),
             "ratio": None,
         }
         if self.pairs is not None:
