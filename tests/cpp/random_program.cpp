@@ -102,8 +102,8 @@ Extent window(ProgramBuilder& b, Reach reach) {
 
 void convolution(ProgramBuilder& b, bool depthwise) {
   const Extent e = window(b, Reach::anywhere);
-  const int64_t group = depthwise ? b.pick({1, 3, 16, 17, 33, 70}) : b.pick({1, 1, 1, 2, 3});
-  const int64_t c_per_group = depthwise ? 1 : b.pick({1, 2, 3, 4, 7, 16, 17, 65});
+  const int64_t group = depthwise ? b.pick({1, 3, 8, 16, 17, 24, 33, 70}) : b.pick({1, 1, 1, 2, 3});
+  const int64_t c_per_group = depthwise ? 1 : b.pick({1, 2, 3, 4, 7, 16, 17, 65, 330});
   const int64_t o = group * (depthwise ? b.pick({1, 1, 2, 3}) : b.pick({1, 3, 15, 16, 17, 33, 48}));
   const DType x_dtype = b.quantized(), w_dtype = b.quantized();
   const int64_t n = b.between(1, 2);
@@ -126,7 +126,7 @@ void conv2d(ProgramBuilder& b) { convolution(b, false); }
 void depthwise_conv2d(ProgramBuilder& b) { convolution(b, true); }
 
 void matmul(ProgramBuilder& b) {
-  const int64_t m = b.pick({1, 2, 5, 9, 17}), k = b.pick({1, 2, 3, 4, 17, 64, 101}), n = b.pick({1, 7, 16, 17, 33, 70});
+  const int64_t m = b.pick({1, 2, 5, 9, 17}), k = b.pick({1, 2, 3, 4, 17, 64, 101, 650}), n = b.pick({1, 7, 16, 17, 33, 70});
   const DType a_dtype = b.quantized(), b_dtype = b.quantized();
   Shape a_shape, b_shape, y_shape;
   for (const int64_t size : b.shape(0, 2)) {

@@ -22,6 +22,7 @@ constexpr int64_t block_channels = 8;
 constexpr int64_t pair_elements = 2 * block_channels;
 constexpr int64_t column_elements = 2 * pair_elements;  // two blocks
 constexpr int64_t most_pixels = 256;                    // of a rectangle
+constexpr int64_t most_group = 8;                       // pixels that share each load of the weights
 
 // Pairs of rows under a window that begins with row `first` of a pair.
 int64_t count_pairs(const Window& window, int64_t first) { return (window.kh + first + 1) / 2; }
@@ -121,61 +122,67 @@ struct Run {
   int32_t* acc;
   int64_t acc_stride;
   __m256i lanes;  // the channels that exist
+  bool is_whole;  // all of them
 };
 
-// A function of its own, so that nothing else lives in registers.
+// `groups` groups of pixels, one after the other. A function of its own, so that nothing else lives in registers; the
+// numbers of the pixels are constants, so that arrays do too.
 template <int... p>
-[[gnu::noinline]] void run_pixels(std::integer_sequence<int, p...>, const Run& run, bool is_whole) {
-  __m256i sums[] = {((void)p, run.bias)...};
-  const int16_t* w = run.w;
-  const int16_t* row = run.x;
-  for (int64_t pair = 0; pair < run.pairs; ++pair, row += run.row_stride) {
-    const int16_t* x = row;
-    for (int64_t k = 0; k < run.kw; ++k, x += column_elements, w += pair_elements) {
-      const __m256i weights = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-      ((sums[p] = _mm256_add_epi32(
-            sums[p], _mm256_madd_epi16(
-                         weights, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + p * run.pixel_stride))))),
-       ...);
+[[gnu::noinline]] void run_groups(std::integer_sequence<int, p...>, Run run, int64_t groups) {
+  constexpr int64_t pixels = sizeof...(p);
+  const auto load = [](const int16_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); };
+  for (; groups > 0; --groups) {
+    __m256i sums[] = {((void)p, run.bias)...};
+    const int16_t* w = run.w;
+    const int16_t* row = run.x;
+    for (int64_t pair = 0; pair < run.pairs; ++pair, row += run.row_stride) {
+      const int16_t* x = row;
+      for (int64_t k = 0; k < run.kw; ++k, x += column_elements, w += pair_elements) {
+        const __m256i weights = load(w);
+        ((sums[p] = _mm256_add_epi32(sums[p], _mm256_madd_epi16(weights, load(x + p * run.pixel_stride)))), ...);
+      }
     }
-  }
-  if (is_whole) {
-    (_mm256_storeu_si256(reinterpret_cast<__m256i*>(run.acc + p * run.acc_stride), sums[p]), ...);
-  } else {
-    (_mm256_maskstore_epi32(run.acc + p * run.acc_stride, run.lanes, sums[p]), ...);
+    if (run.is_whole) {
+      (_mm256_storeu_si256(reinterpret_cast<__m256i*>(run.acc + p * run.acc_stride), sums[p]), ...);
+    } else {
+      (_mm256_maskstore_epi32(run.acc + p * run.acc_stride, run.lanes, sums[p]), ...);
+    }
+    run.x += pixels * run.pixel_stride;
+    run.acc += pixels * run.acc_stride;
   }
 }
 
-void run_some(const Run& run, int64_t pixels, bool is_whole) {
+void run_pixels(const Run& run, int64_t pixels, int64_t groups) {
   switch (pixels) {
     case 8:
-      return run_pixels(std::make_integer_sequence<int, 8>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 8>(), run, groups);
     case 7:
-      return run_pixels(std::make_integer_sequence<int, 7>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 7>(), run, groups);
     case 6:
-      return run_pixels(std::make_integer_sequence<int, 6>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 6>(), run, groups);
     case 5:
-      return run_pixels(std::make_integer_sequence<int, 5>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 5>(), run, groups);
     case 4:
-      return run_pixels(std::make_integer_sequence<int, 4>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 4>(), run, groups);
     case 3:
-      return run_pixels(std::make_integer_sequence<int, 3>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 3>(), run, groups);
     case 2:
-      return run_pixels(std::make_integer_sequence<int, 2>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 2>(), run, groups);
     default:
-      return run_pixels(std::make_integer_sequence<int, 1>(), run, is_whole);
+      return run_groups(std::make_integer_sequence<int, 1>(), run, groups);
   }
 }
 
 // `cols` pixels, in groups that are as even as can be.
-void run_row(Run run, int64_t cols, bool is_whole) {
-  for (int64_t groups = (cols + 7) / 8; groups > 0; --groups) {
-    const int64_t pixels = (cols + groups - 1) / groups;
-    run_some(run, pixels, is_whole);
-    run.x += pixels * run.pixel_stride;
-    run.acc += pixels * run.acc_stride;
-    cols -= pixels;
-  }
+void run_row(const Run& run, int64_t cols) {
+  const int64_t groups = (cols + most_group - 1) / most_group;
+  const int64_t pixels = cols / groups, larger = cols % groups;  // groups of pixels + 1
+  if (larger == 0) return run_pixels(run, pixels, groups);
+  run_pixels(run, pixels + 1, larger);
+  Run rest = run;
+  rest.x += larger * (pixels + 1) * run.pixel_stride;
+  rest.acc += larger * (pixels + 1) * run.acc_stride;
+  run_pixels(rest, pixels, groups - larger);
 }
 
 int64_t row_elements(const Window& window, int64_t cols) {
@@ -186,23 +193,30 @@ int64_t row_elements(const Window& window, int64_t cols) {
 void run_block(const DepthwiseConv2dArgs& args, const Rectangle& at, const int16_t* pairs, int64_t channel,
                int64_t channels, int32_t* acc) {
   const Window& window = args.shape->window;
-  const int64_t row_stride = row_elements(window, at.cols);
+  const int64_t row_stride = row_elements(window, at.cols), step = rows_axis(window).step();
   const __m256i numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
   const __m256i lanes = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int32_t>(channels)), numbers);
   const int16_t* w = static_cast<const int16_t*>(args.packed) + channel / block_channels * block_elements(window);
-  for (int64_t r = 0; r < at.rows; ++r) {
-    const int64_t begin = r * rows_axis(window).step(), first = begin % 2;
-    run_row({.x = pairs + begin / 2 * row_stride,
-             .row_stride = row_stride,
-             .pixel_stride = columns_axis(window).step() * column_elements,
-             .w = w + first * weights_elements(window, 0),
-             .pairs = count_pairs(window, first),
-             .kw = window.kw,
-             .bias = _mm256_maskload_epi32(args.bias + channel, lanes),
-             .acc = acc + r * at.cols * args.acc_stride,
-             .acc_stride = args.acc_stride,
-             .lanes = lanes},
-            at.cols, channels >= block_channels);
+  const int16_t* const weights[] = {w, w + weights_elements(window, 0)};
+  const int64_t counts[] = {count_pairs(window, 0), count_pairs(window, 1)};
+  Run run{.x = pairs,
+          .row_stride = row_stride,
+          .pixel_stride = columns_axis(window).step() * column_elements,
+          .w = w,
+          .pairs = 0,
+          .kw = window.kw,
+          .bias = _mm256_maskload_epi32(args.bias + channel, lanes),
+          .acc = acc,
+          .acc_stride = args.acc_stride,
+          .lanes = lanes,
+          .is_whole = channels >= block_channels};
+  for (int64_t r = 0, begin = 0; r < at.rows; ++r, begin += step) {
+    const int64_t first = begin % 2;  // row of its pair
+    run.x = pairs + begin / 2 * row_stride;
+    run.w = weights[first];
+    run.pairs = counts[first];
+    run_row(run, at.cols);
+    run.acc += at.cols * args.acc_stride;
   }
 }
 

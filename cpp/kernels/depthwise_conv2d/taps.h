@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the SIMD kernels of depthwise_conv2d share: packed weights, and the bytes under each tap. Internal linkage.
+// What depthwise_conv2d with AVX-512 reads: packed weights, and the bytes under each tap. Internal linkage.
 //
 // Taps are taken in pairs, so that vpmaddwd adds two products of int16: x - xz and w - wz are at most 255 in magnitude,
 // so nothing saturates. A last single tap is paired with a weight of 0.

@@ -138,78 +138,115 @@ struct DotBlock {
   int64_t acc_stride;
 };
 
-// A function of its own, so that nothing else lives in registers; the numbers of the rows are constants, so that
-// arrays do too.
+// Part of the depth: runs, or some of one run.
+struct Piece {
+  int64_t x;  // where it begins, from the first element of a row
+  int64_t runs, length;
+  int64_t run_stride;
+};
+
+// `groups` groups of rows, one after the other. A function of its own, so that nothing else lives in registers; the
+// numbers of the rows are constants, so that arrays do too.
 template <int... r>
-[[gnu::noinline]] void dot_block(std::integer_sequence<int, r...>, const DotBlock& block, Depth depth,
-                                 int64_t run_stride) {
-  const int64_t length = 2 * pairs_of_run(depth);
-  const int16_t* w = block.w;
-  const int16_t* x[] = {block.x[r]...};
-  __m256i low[] = {load_8(block.bias + r * block.bias_stride)...};
-  __m256i high[] = {load_8(block.bias + r * block.bias_stride + 8)...};
-  for (int64_t begin = 0, end = depth.runs * run_stride; begin < end; begin += run_stride) {
-    for (int64_t i = begin; i < begin + length; i += 2, w += pair_elements) {
-      const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
-      const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 16));
-      (add_products(x[r] + i, w_low, w_high, &low[r], &high[r]), ...);
+[[gnu::noinline]] void dot_groups(std::integer_sequence<int, r...>, DotBlock block, const Piece& piece,
+                                  int64_t groups) {
+  constexpr int64_t rows = sizeof...(r);
+  const int64_t end = piece.x + piece.runs * piece.run_stride;
+  for (; groups > 0; --groups) {
+    const int16_t* w = block.w;
+    const int16_t* x[] = {block.x[r]...};
+    __m256i low[] = {load_8(block.bias + r * block.bias_stride)...};
+    __m256i high[] = {load_8(block.bias + r * block.bias_stride + 8)...};
+    for (int64_t begin = piece.x; begin < end; begin += piece.run_stride) {
+      for (int64_t i = begin; i < begin + piece.length; i += 2, w += pair_elements) {
+        const __m256i w_low = _mm256_load_si256(reinterpret_cast<const __m256i*>(w));
+        const __m256i w_high = _mm256_load_si256(reinterpret_cast<const __m256i*>(w + 16));
+        (add_products(x[r] + i, w_low, w_high, &low[r], &high[r]), ...);
+      }
     }
+    (store_sums(block.acc + r * block.acc_stride, low[r], high[r]), ...);
+    block.x += rows;
+    block.bias += rows * block.bias_stride;
+    block.acc += rows * block.acc_stride;
   }
-  (store_sums(block.acc + r * block.acc_stride, low[r], high[r]), ...);
 }
 
-void dot_rows(const DotBlock& block, int64_t rows, const Depth& depth, int64_t run_stride) {
+void dot_piece(const DotBlock& block, const Piece& piece, int64_t rows, int64_t groups) {
   switch (rows) {
     case 6:
-      return dot_block(std::make_integer_sequence<int, 6>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 6>(), block, piece, groups);
     case 5:
-      return dot_block(std::make_integer_sequence<int, 5>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 5>(), block, piece, groups);
     case 4:
-      return dot_block(std::make_integer_sequence<int, 4>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 4>(), block, piece, groups);
     case 3:
-      return dot_block(std::make_integer_sequence<int, 3>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 3>(), block, piece, groups);
     case 2:
-      return dot_block(std::make_integer_sequence<int, 2>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 2>(), block, piece, groups);
     default:
-      return dot_block(std::make_integer_sequence<int, 1>(), block, depth, run_stride);
+      return dot_groups(std::make_integer_sequence<int, 1>(), block, piece, groups);
+  }
+}
+
+// Pairs of one piece: the weights of a block stay in the L1 cache until all rows have met them.
+constexpr int64_t piece_pairs = 320;
+
+// `groups` groups of `rows` rows, piece after piece: the sums so far are the bias of the next.
+void dot_block(const DotTile& tile, DotBlock block, int64_t rows, int64_t groups) {
+  const int64_t pairs = pairs_of_run(tile.depth);
+  const int64_t most_runs = pairs < piece_pairs ? piece_pairs / pairs : 1;
+  for (int64_t run = 0; run < tile.depth.runs; run += most_runs) {
+    const int64_t left = tile.depth.runs - run, runs = left < most_runs ? left : most_runs;
+    for (int64_t p = 0; p < pairs; p += piece_pairs) {
+      const int64_t length = pairs - p < piece_pairs ? pairs - p : piece_pairs;
+      const Piece piece{
+          .x = run * tile.run_stride + 2 * p, .runs = runs, .length = 2 * length, .run_stride = tile.run_stride};
+      dot_piece(block, piece, rows, groups);
+      block.w += runs * length * pair_elements;
+      block.bias = block.acc;
+      block.bias_stride = block.acc_stride;
+    }
   }
 }
 
 // Fewer than 16 columns, or no bias: by way of memory that has all.
-void dot_rest(const DotTile& tile, DotBlock block, int64_t rows, int64_t columns) {
+void dot_rest(const DotTile& tile, const DotBlock& block, int64_t rows, int64_t columns) {
   int32_t bias[most_rows * block_columns] = {}, acc[most_rows * block_columns];
   const size_t bytes = static_cast<size_t>(columns) * sizeof(int32_t);
   for (int64_t r = 0; r < rows && block.bias != nullptr; ++r) {
     std::memcpy(bias + r * block_columns, block.bias + r * block.bias_stride, bytes);
   }
-  dot_rows(
-      {.x = block.x, .w = block.w, .bias = bias, .bias_stride = block_columns, .acc = acc, .acc_stride = block_columns},
-      rows, tile.depth, tile.run_stride);
+  const DotBlock whole{
+      .x = block.x, .w = block.w, .bias = bias, .bias_stride = block_columns, .acc = acc, .acc_stride = block_columns};
+  dot_block(tile, whole, rows, 1);
   for (int64_t r = 0; r < rows; ++r) std::memcpy(block.acc + r * block.acc_stride, acc + r * block_columns, bytes);
+}
+
+// `groups` groups of `rows` rows from row `row` on, times one block of columns.
+void dot_column(const DotTile& tile, int64_t row, int64_t rows, int64_t groups, int64_t column) {
+  DotBlock block{.x = tile.x + row,
+                 .w = tile.packed + (tile.first_column + column) / block_columns * block_elements(tile.depth),
+                 .bias = tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_stride + column,
+                 .bias_stride = tile.bias_stride,
+                 .acc = tile.acc + row * tile.acc_stride + column,
+                 .acc_stride = tile.acc_stride};
+  const int64_t columns = tile.columns - column;
+  if (columns >= block_columns && tile.bias != nullptr) return dot_block(tile, block, rows, groups);
+  for (; groups > 0; --groups) {
+    dot_rest(tile, block, rows, columns < block_columns ? columns : block_columns);
+    block.x += rows;
+    if (block.bias != nullptr) block.bias += rows * block.bias_stride;
+    block.acc += rows * block.acc_stride;
+  }
 }
 
 // Rows in groups that are as even as can be: 8 rows are 4 and 4.
 void dot(const DotTile& tile) {
   const int64_t groups = (tile.rows + most_rows - 1) / most_rows;
+  const int64_t rows = tile.rows / groups, larger = tile.rows % groups;  // groups of rows + 1
   for (int64_t column = 0; column < tile.columns; column += block_columns) {
-    const int64_t left = tile.columns - column, columns = left < block_columns ? left : block_columns;
-    const int16_t* w = tile.packed + (tile.first_column + column) / block_columns * block_elements(tile.depth);
-    int64_t row = 0;
-    for (int64_t group = 0; group < groups; ++group) {
-      const int64_t rows = (tile.rows - row + groups - group - 1) / (groups - group);
-      const DotBlock block{.x = tile.x + row,
-                           .w = w,
-                           .bias = tile.bias == nullptr ? nullptr : tile.bias + row * tile.bias_stride + column,
-                           .bias_stride = tile.bias_stride,
-                           .acc = tile.acc + row * tile.acc_stride + column,
-                           .acc_stride = tile.acc_stride};
-      if (columns == block_columns && block.bias != nullptr) {
-        dot_rows(block, rows, tile.depth, tile.run_stride);
-      } else {
-        dot_rest(tile, block, rows, columns);
-      }
-      row += rows;
-    }
+    if (larger > 0) dot_column(tile, 0, rows + 1, larger, column);
+    dot_column(tile, larger * (rows + 1), rows, groups - larger, column);
   }
 }
 
