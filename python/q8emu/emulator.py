@@ -24,7 +24,7 @@ from q8emu.inputs import InputSpec, check_size, count_runs, take
 from q8emu.lower import lower
 from q8emu.profile import find_profile
 from q8emu.program import Program, Step
-from q8emu.readers.onnx import batch_is_symbolic, read_onnx
+from q8emu.readers.onnx import batch_is_symbolic, read_inputs, read_onnx
 from q8emu.readers.tflite import is_tflite, read_tflite
 from q8emu.readers.torch import is_torch, read_torch
 from q8emu.run import Runner, new_trace
@@ -316,7 +316,7 @@ class Emulator:
         return tuple(specs)
 
     def _inputs_of(self, batch: int) -> Mapping[str, TensorInfo]:
-        return (read_onnx(self.model, batch=batch) if self.format == "ONNX" else self._read(batch)).tensors
+        return read_inputs(self.model, batch=batch) if self.format == "ONNX" else self._read(batch).tensors
 
     def _check_batch(self) -> None:
         fixed, wanted = self.samples_per_run, self.options.batch

@@ -86,6 +86,19 @@ def batch_is_symbolic(model: Path | str | bytes) -> bool:
     return any(len(d) > 0 and not d[0].HasField("dim_value") for d in dims)
 
 
+def read_inputs(model: Path | str | bytes, *, batch: int) -> dict[str, TensorInfo]:
+    """The inputs alone, by name, without a look at the nodes.
+
+    Args:
+        model: as for `read_onnx`.
+        batch: size of a symbolic leading dimension.
+    """
+    proto, _ = _parse(model)
+    fixed = {t.name for t in proto.graph.initializer}
+    inputs = [_input_info(v, _Sizes(batch, {})) for v in proto.graph.input if v.name not in fixed]
+    return {info.name: info for info in inputs}
+
+
 def _parse(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
     """The protobuf message, and the folder in which external data may lie."""
     folder = None
