@@ -17,14 +17,14 @@ CPP = [str(p) for folder in ("cpp", "tests/cpp") for p in sorted(Path(folder).rg
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite; arguments after -- go to pytest."""
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     session.run("pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
     """Linters, formats, spelling, generated tables, types, the stub of the extension."""
-    session.install(".[test,dev]")
+    session.install(".[test,dev,workflow]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("clang-format", "--dry-run", "-Werror", *CPP, silent=True)
@@ -36,7 +36,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def mypy(session: nox.Session) -> None:
     """The types alone, in strict mode, and the stub of the extension against the extension."""
-    session.install(".[test,dev]")
+    session.install(".[test,dev,workflow]")
     _types(session)
 
 
@@ -49,7 +49,7 @@ def _types(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Rewrite the generated tables, then run everything that the documents show."""
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     session.run("python", "docs/generate.py", "--write")
     session.run("pytest", "tests/test_docs.py", *session.posargs)
 
@@ -66,7 +66,7 @@ def sanitize(session: nox.Session) -> None:
 @nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """A hundred thousand random graphs: spec = reference = SIMD = ONNX Runtime. Takes hours."""
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     examples = os.environ.get("Q8EMU_FUZZ_EXAMPLES", "100000")
     session.run("pytest", "tests/test_fuzz.py", "-s", *session.posargs, env={"Q8EMU_FUZZ_EXAMPLES": examples})
 
@@ -74,7 +74,7 @@ def fuzz(session: nox.Session) -> None:
 @nox.session(default=False)
 def mutate(session: nox.Session) -> None:
     """Ten thousand damaged model files through `q8emu verify`."""
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     files = os.environ.get("Q8EMU_MUTATIONS", "10000")
     session.run("pytest", "tests/test_mutations.py", "-s", *session.posargs, env={"Q8EMU_MUTATIONS": files})
 
@@ -82,7 +82,7 @@ def mutate(session: nox.Session) -> None:
 @nox.session(default=False)
 def conformance(session: nox.Session) -> None:
     """The conformance table in full: 10^7 requantizations, 10^5 random operators per row. Takes hours."""
-    session.install(".[test,litert]")
+    session.install(".[test,litert,workflow]")
     session.run("python", "tests/conformance_table.py", "--full", *session.posargs)
 
 
@@ -97,7 +97,7 @@ def bench(session: nox.Session) -> None:
 def conformance_resnet8(session: nox.Session) -> None:
     """The eight ResNet8 models on CIFAR-10, 10,000 images against `ort`, 1,000 against all. Needs Q8EMU_DATA."""
     data = os.environ.get("Q8EMU_DATA") or session.error("needs Q8EMU_DATA=DIR, a folder with cifar10/")
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     images = os.environ.get("Q8EMU_IMAGES", "10000")
     session.run("pytest", "tests/test_resnet8.py", "-s", *session.posargs, env={"Q8EMU_IMAGES": images})
     for model in sorted(Path("golden/models").glob("*.onnx")):
@@ -107,7 +107,7 @@ def conformance_resnet8(session: nox.Session) -> None:
 @nox.session(default=False)
 def isa(session: nox.Session) -> None:
     """The whole suite once for every ISA that this CPU supports."""
-    session.install(".[test]")
+    session.install(".[test,workflow]")
     listed = session.run("python", "-c", "from q8emu import _core; print(*_core.isas())", silent=True)
     for name in str(listed).split():
         session.log(f"Q8EMU_ISA={name}")

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tables of the documents, made from the code: between `<!-- generated: NAME -->` and `<!-- end -->`.
+"""Tables of the documents, made from the code: between `<!-- generated: NAME -->` and `<!-- end -->`; and a picture.
 
 python docs/generate.py --check     compares; exit code 1 and the names of the pages that are out of date
 python docs/generate.py --write     rewrites them
+
+The picture takes Graphviz. Versions of it lay a graph out a little differently, so what it says is compared, not where;
+without Graphviz it is left alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import html
 import json
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
+PICTURE = ROOT / "docs" / "resnet8.svg"
 MARKED = re.compile(r"(?<=<!-- generated: )([\w-]+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
@@ -176,6 +183,23 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
+def said(picture: str) -> list[str]:
+    """The texts of an SVG, sorted."""
+    found = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+    return sorted(html.unescape(line).replace("\xa0", " ").strip() for line in found)
+
+
+def picture() -> str | None:
+    """The packaged model as `q8emu draw` draws it; None without Graphviz."""
+    if shutil.which("dot") is None:
+        return None
+    from q8emu import draw
+
+    with tempfile.TemporaryDirectory() as folder:
+        draw(None, Path(folder) / PICTURE.name)
+        return (Path(folder) / PICTURE.name).read_text(encoding="utf-8")
+
+
 def pages() -> list[Path]:
     """Every Markdown page of the project's documents."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -207,6 +231,11 @@ def main() -> int:
             stale.append(str(page.relative_to(ROOT)))
             if write:
                 page.write_text(new, encoding="utf-8")
+    drawn, old = picture(), PICTURE.read_text(encoding="utf-8") if PICTURE.exists() else ""
+    if drawn is not None and said(drawn) != said(old):
+        stale.append(str(PICTURE.relative_to(ROOT)))
+        if write:
+            PICTURE.write_text(drawn, encoding="utf-8")
     if stale:
         print(f"{'written' if write else 'out of date, run python docs/generate.py --write'}: {', '.join(stale)}")
     return 1 if stale and not write else 0

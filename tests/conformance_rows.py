@@ -36,6 +36,7 @@ NEEDS = {
     "tosa-inexact": TOSA,
     "tosa-single": TOSA,
     "torch-fbgemm": TORCH,
+    "torch-fbgemm-avx2": TORCH,
     "torch-qnnpack": TORCH,
 }
 # The profile has no rule, or the oracle no form.
@@ -91,7 +92,7 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), alone:
             op,
             "cases",
             partial(tflite_cases, profile, oracle, op),
-            1 if op in alone else 64,
+            1 if op in alone else 256,
             NEEDS[oracle],
         )
         for op in CASES
@@ -151,5 +152,6 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tosa-inexact", "tosa-inexact", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),
     *torch_rows("torch-fbgemm", "torch-fbgemm"),
+    *torch_rows("torch-fbgemm-avx2", "torch-fbgemm-avx2"),
     *torch_rows("torch-qnnpack", "torch-qnnpack"),
 )

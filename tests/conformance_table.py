@@ -16,8 +16,10 @@ import argparse
 import datetime
 import importlib
 import json
+import multiprocessing
 import shlex
 import sys
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -57,7 +59,7 @@ def missing(row: Row) -> str | None:
             importlib.import_module(row.needs[0])
         except ImportError:
             return f"needs the package {row.needs[0]}: {row.needs[1]}"
-    return None
+    return BACKENDS[row.oracle].why_unavailable() if row.oracle in BACKENDS else None
 
 
 def record(row: Row, found: Count, command: str) -> dict[str, Any]:
@@ -106,6 +108,7 @@ def main() -> int:
     parser.add_argument("--cases", type=int, help="random cases per row")
     parser.add_argument("--requantizations", type=int, help="crafted requantizations per row")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="rows that are measured at a time, each in a process")
     parser.add_argument("--write", action="store_true", help="put the measured rows into docs/conformance.json")
     options = parser.parse_args()
     given = {"cases": options.cases, "requantizations": options.requantizations}
@@ -121,18 +124,28 @@ def main() -> int:
         parser.error("no row of conformance_rows.py has such a profile and operator")
     conformance_cases.APART = True
     code = 0
-    for row in chosen:
-        reason = missing(row)
-        if reason:
-            print(f"{row.key}: {reason}", flush=True)
-            code = max(code, 2)
-            continue
-        found = measure(row, wanted[row.unit], options.seed)
-        print(f"{row.key}: {found}", flush=True)
-        code = 1 if found.differing else code
-        if options.write:
-            write([record(row, found, command)])
+    reasons = {row.key: reason for row in chosen if (reason := missing(row))}
+    for name, reason in reasons.items():
+        print(f"{name}: {reason}", flush=True)
+        code = 2
+    able = [row for row in chosen if row.key not in reasons]
+    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
+        work = [(ROWS.index(row), wanted[row.unit], options.seed) for row in able]
+        for number, found, seconds in pool.imap_unordered(_measured, work, chunksize=1):
+            row = ROWS[number]
+            print(f"{row.key}: {found} in {seconds:.0f} s", flush=True)
+            code = 1 if found.differing else code
+            if options.write:
+                write([record(row, found, command)])
     return code
+
+
+def _measured(work: tuple[int, int, int]) -> tuple[int, Count, float]:
+    """One row in a process of its own; rows are named by number, because their functions do not travel."""
+    number, wanted, seed = work
+    began = time.monotonic()
+    found = measure(ROWS[number], wanted, seed)
+    return number, found, time.monotonic() - began
 
 
 if __name__ == "__main__":

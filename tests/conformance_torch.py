@@ -18,6 +18,8 @@ import numpy as np
 import conformance_cases
 from conformance_bulk import LARGEST_BIAS, VALUES, Bulk, Model, crafted
 from conformance_cases import Count, apart, judged
+from q8emu.backends import BACKENDS
+from q8emu.backends.torch import Torch
 from torch_cases import Case, Draw, Operand, draw, module, traced
 
 Rng = np.random.Generator
@@ -28,11 +30,18 @@ MOST_ULPS = 2  # that a float bias lies beside the value meant
 LARGEST = LARGEST_BIAS - 2**10  # so that it stays within int32 as an integer, ULPs included
 
 
+def engine_of(oracle: str) -> str:
+    """What PyTorch calls the engine of an oracle."""
+    backend = BACKENDS[oracle]
+    assert isinstance(backend, Torch)
+    return backend.engine
+
+
 def torch_requantizations(profile: str, oracle: str, operator: str, scales: str, rng: Rng, wanted: int) -> Count:
     """One crafted module with about so many requantizations."""
     channels = max(wanted // VALUES, 16)
     bulk = crafted(rng, channels, "uint8") if scales == "per channel" else one_scale(rng, channels)
-    model, feeds = product(operator, bulk, float_bias(rng, bulk), oracle.removeprefix("torch-"))
+    model, feeds = product(operator, bulk, float_bias(rng, bulk), engine_of(oracle))
     found = judged(model, feeds, profile, oracle, bulk.requantizations)
     assert found is not None, f"{oracle} gives no verdict on {operator}"
     return found
@@ -100,7 +109,7 @@ def product(operator: str, bulk: Bulk, bias: np.ndarray, engine: str) -> Model:
 
 def torch_cases(profile: str, oracle: str, operator: str, rng: Rng, wanted: int) -> Count:
     """So many random operators in one module; its inputs share a batch."""
-    engine = oracle.removeprefix("torch-")
+    engine = engine_of(oracle)
     batch = int(rng.integers(1, 5))
     return _torch([draw(operator, Draw(rng, batch), engine) for _ in range(wanted)], profile, oracle, engine)
 

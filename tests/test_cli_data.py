@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs on the command line: random ones, CIFAR-10, and the dataset's own command."""
+"""Inputs on the command line: random ones and CIFAR-10; the commands that fetch and check files."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
 import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from command_line import Outcome
-from q8emu.datasets import cifar10
+from http_files import Site, site
+from q8emu.data_folder import VARIABLE
+from q8emu.datasets import cifar10, cifar10_fetch
 from q8emu.errors import BadInput
-from small_models import CHANNELS, Model, residual
+from q8emu.models import checkpoints
+from small_models import Model, residual
 
 SPEC = ("--kernels", "spec")
 
@@ -23,15 +31,6 @@ SPEC = ("--kernels", "spec")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The residual network with an open batch."""
     return residual(tmp_path_factory.mktemp("models") / "m.onnx")
-
-
-@pytest.fixture(scope="module")
-def hosted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A convolution and a float Erf behind it; the batch is fixed to 2."""
-    made = Model()
-    y = made.quantize(made.conv(made.quantize("x", "x_q", 0.02), "conv", 3), "conv_q", 0.02)
-    made.add("Erf", [y], "y")
-    return made.save(tmp_path_factory.mktemp("hosted") / "m.onnx", [2, 3, 8, 8], [2, CHANNELS, 8, 8])
 
 
 def test_random_inputs_reach_every_code_and_beyond(
@@ -61,22 +60,6 @@ def fake_cifar10(folder: Path) -> Path:
     return folder
 
 
-def test_cifar10_reads_the_official_layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Planes of red, green and blue; found through the option, the environment, and one folder up."""
-    folder = fake_cifar10(tmp_path / cifar10.FOLDER)
-    images, labels = cifar10.test_images(folder)
-    assert (images.shape, labels.shape, int(labels[0])) == ((10_000, 3, 32, 32), (10_000,), 7)
-    assert (images[0, 0, 0, 0], images[0, 1, 0, 0], images[1, 2, 31, 31]) == (11, 22, 33)
-    monkeypatch.setenv(cifar10.VARIABLE, str(tmp_path))
-    assert cifar10.find(None) == folder
-    (folder / "test_batch.bin").write_bytes(b"short")
-    with pytest.raises(BadInput, match="5 bytes, expected 30,730,000"):
-        cifar10.test_images(folder)
-    monkeypatch.delenv(cifar10.VARIABLE)
-    with pytest.raises(BadInput, match="q8emu data cifar10 --fetch"):
-        cifar10.find(None)
-
-
 def test_cifar10_pixels_are_raw_in_the_layout_of_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """NCHW and NHWC give the same pixels, 0..255."""
     folder = fake_cifar10(tmp_path / "c")
@@ -95,45 +78,256 @@ def test_cifar10_pixels_are_raw_in_the_layout_of_the_model(tmp_path: Path, capsy
     Outcome(capsys, "run", path, "--cifar10", 20_000, "--data", folder).assert_sentence("1 to 10000")
 
 
-def test_data_checks_files_by_their_md5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1 when something is missing or differs."""
-    folder = fake_cifar10(tmp_path / "c")
-    outcome = Outcome(capsys, "data", "cifar10", "--folder", folder, "--json")
-    assert outcome.code == 1
-    assert outcome.json["files"]["test_batch.bin"] == "differs"
-    assert outcome.json["files"]["data_batch_1.bin"] == "missing"
-    Outcome(capsys, "data", "cifar10", "--folder", tmp_path / "none").assert_sentence("--fetch")
-    Outcome(capsys, "data", "cifar10", "--fetch").assert_sentence("--folder DIR")
+# q8emu data, q8emu models
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Seven small files, which are the official ones of the binary layout in this test."""
+    contents = {name: name.encode() * 9 for name in cifar10.BINARY.files} | {
+        "batches.meta.txt": "\n".join(cifar10.CLASSES).encode()
+    }
+    files = {
+        name: cifar10.Official(len(contents[name]), md5(contents[name]) if file.md5 else "")
+        for name, file in cifar10.BINARY.files.items()
+    }
+    changed = replace(cifar10.BINARY, files=files)
+    monkeypatch.setattr(cifar10, "BINARY", changed)
+    monkeypatch.setattr(cifar10, "LAYOUTS", (changed, cifar10.PYTHON))
+    return contents
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the data, named by the variable; it does not exist yet."""
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@contextmanager
+def official(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A server of the archive, which is the official one in this test."""
+    with site(content) as server:
+        remote = replace(
+            cifar10_fetch.ARCHIVE, address=server.address, size=len(content), checksum=f"md5:{md5(content)}"
+        )
+        monkeypatch.setattr(cifar10_fetch, "ARCHIVE", remote)
+        yield server
 
 
 def archive_with(*members: tuple[str, bytes]) -> bytes:
-    """A tar.gz."""
+    """A tar.gz, with a link in it that leads out."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        link = tarfile.TarInfo("data_batch_1.bin")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        archive.addfile(link)
         for name, content in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-        link = tarfile.TarInfo("data_batch_1.bin")
-        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-        archive.addfile(link)
     return stream.getvalue()
 
 
-def test_fetching_checks_the_archive_and_no_path_escapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only known names are written, under those names; a wrong archive is not unpacked at all."""
-    content = archive_with(("../../test_batch.bin", b"images"), ("/etc/evil", b"x"), ("../evil.bin", b"x"))
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if not p.is_dir())
 
-    class Answer(io.BytesIO):
-        def __init__(self, data: bytes) -> None:
-            super().__init__(data)
-            self.headers = {"Content-Length": str(len(data))}
 
-    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: Answer(content))
-    with pytest.raises(BadInput, match="MD5"):
-        cifar10.fetch(tmp_path / "wrong")
-    assert not list((tmp_path / "wrong" / cifar10.FOLDER).iterdir())
-    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", hashlib.md5(content, usedforsecurity=False).hexdigest())
-    target = cifar10.fetch(tmp_path / "deep" / "right")
-    assert [(file.name, file.read_bytes()) for file in target.iterdir()] == [("test_batch.bin", b"images")]
-    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == ["test_batch.bin"]
+@pytest.mark.parametrize("where", ["variable", "option", "cache"])
+def test_data_fetch(
+    where: str,
+    package: Callable[..., ModuleType],
+    small: dict[str, bytes],
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """From an interruption to a whole dataset, wherever it goes; a second time fetches nothing."""
+    package("pooch", "workflow")
+    folder = home
+    if where == "cache":
+        monkeypatch.delenv(VARIABLE)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(home))
+        folder = home / "q8emu"
+    option = ["--data", folder] if where == "option" else []
+    content = archive_with(*((f"{cifar10.BINARY.folder}/{name}", data) for name, data in small.items()))
+    with official(content, monkeypatch) as server:
+        server.plan = ["cut 100"]
+        outcome = Outcome(capsys, "data", "fetch", "cifar10", "--json", *option)
+        target = folder / "cifar10" / cifar10.BINARY.folder
+        states = dict.fromkeys(small, "ok")
+        assert outcome.code == 0, outcome.err
+        assert outcome.json == {
+            "schema": "q8emu.data/1",
+            "dataset": "cifar10",
+            "folder": str(target),
+            "layout": "binary",
+            "files": states,
+        }
+        assert f"q8emu data fetch: from {server.address}; into {folder}" in outcome.err
+        assert {name: (target / name).read_bytes() for name in names(target)} == small
+        assert server.seen == ["", "bytes=100-"]
+        assert Outcome(capsys, "data", "fetch", "cifar10", *option).code == 0
+        (target / "test_batch.bin").write_bytes(b"damaged")
+        assert Outcome(capsys, "data", "fetch", "cifar10", *option).code == 0
+        assert len(server.seen) == 3
+        assert (target / "test_batch.bin").read_bytes() == small["test_batch.bin"]
+
+
+def test_the_python_layout_is_enough(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is whole, nothing is fetched."""
+    files = {name: cifar10.Official(3, md5(b"abc")) for name in cifar10.PYTHON.files}
+    monkeypatch.setattr(cifar10, "LAYOUTS", (cifar10.BINARY, replace(cifar10.PYTHON, files=files)))
+    folder = home / cifar10.PYTHON.folder
+    folder.mkdir(parents=True)
+    for name in files:
+        (folder / name).write_bytes(b"abc")
+    with official(b"nothing", monkeypatch) as server:
+        outcome = Outcome(capsys, "data", "fetch", "cifar10", "--json")
+    assert (outcome.code, outcome.json["layout"], outcome.json["folder"]) == (0, "python", str(folder))
+    assert server.seen == []
+
+
+def test_no_path_of_the_archive_is_used(
+    package: Callable[..., ModuleType],
+    small: dict[str, bytes],
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Only known names are written, under those names, and links not at all; what is missing then makes exit code 1."""
+    package("pooch", "workflow")
+    content = archive_with(
+        ("../../test_batch.bin", small["test_batch.bin"]), ("/etc/evil", b"x"), ("../evil.bin", b"x"), ("a/..", b"x")
+    )
+    with official(content, monkeypatch):
+        outcome = Outcome(capsys, "data", "fetch", "cifar10", "--json")
+    assert outcome.code == 1
+    assert [name for name, state in outcome.json["files"].items() if state == "ok"] == ["test_batch.bin"]
+    assert names(home.parent) == ["home/cifar10/cifar-10-batches-bin/test_batch.bin"]
+
+
+@pytest.mark.parametrize("limit", ["MAX_MEMBERS", "MAX_BYTES"])
+def test_archives_are_bounded(
+    limit: str,
+    package: Callable[..., ModuleType],
+    small: dict[str, bytes],
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package("pooch", "workflow")
+    monkeypatch.setattr(cifar10_fetch, limit, 3)
+    with official(archive_with(*small.items()), monkeypatch):
+        outcome = Outcome(capsys, "data", "fetch", "cifar10")
+    assert outcome.code == 2
+    assert "too many files or too large ones" in outcome.err
+    assert "data_batch_5.bin" not in str(names(home))
+
+
+@pytest.mark.parametrize(("content", "sentence"), [(b"no archive", "cannot be unpacked"), (b"", "cannot be unpacked")])
+def test_an_archive_that_is_none(
+    content: bytes,
+    sentence: str,
+    package: Callable[..., ModuleType],
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package("pooch", "workflow")
+    with official(content or archive_with(("test_batch.bin", bytes(10**6)))[:-30], monkeypatch):
+        outcome = Outcome(capsys, "data", "fetch", "cifar10")
+    assert outcome.code == 2
+    assert sentence in outcome.err
+    assert "test_batch.bin" not in names(home / "cifar10" / cifar10.BINARY.folder)
+
+
+@pytest.mark.usefixtures("home")
+def test_data_without_pooch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Fetching needs it, reading and checking do not."""
+    monkeypatch.setitem(sys.modules, "pooch", None)
+    for command in (("data", "fetch", "cifar10"), ("models", "fetch", "resnet8")):
+        outcome = Outcome(capsys, *command)
+        assert outcome.code == 2
+        assert "pip install 'q8emu[workflow]'" in outcome.err
+        assert outcome.err.count("\n") == 2, "the settings, and one sentence"
+    folder = fake_cifar10(tmp_path / "c")
+    assert cifar10.test_images(folder)[0].shape == (10_000, 3, 32, 32)
+    assert Outcome(capsys, "data", "check", folder).code == 1
+
+
+def test_data_check(small: dict[str, bytes], home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each file by name; exit code 1 unless all are right, 2 where there is nothing to look at."""
+    outcome = Outcome(capsys, "data", "check")
+    target = home / "cifar10" / cifar10.BINARY.folder
+    assert outcome.code == 1
+    assert outcome.out.count("missing") == 7
+    assert "'q8emu data fetch cifar10' fetches" in outcome.err
+    assert f"binary layout, in {target}\n" in outcome.out
+    target.mkdir(parents=True)
+    for name, content in small.items():
+        (target / name).write_bytes(content)
+    outcome = Outcome(capsys, "data", "check", home)
+    assert outcome.code == 0
+    assert outcome.out.count("ok ") == 7
+    (target / "data_batch_4.bin").write_bytes(b"short")
+    (target / "data_batch_5.bin").write_bytes(bytes(10**4))
+    outcome = Outcome(capsys, "data", "check", target, "--json")
+    assert outcome.code == 1
+    changed = {"data_batch_4.bin": "short", "data_batch_5.bin": "differs"}
+    assert outcome.json["schema"] == "q8emu.data/1"
+    assert outcome.json["files"] == dict.fromkeys(small, "ok") | changed
+    Outcome(capsys, "data", "check", home / "none").assert_sentence("There is no folder", str(home / "none"))
+    Outcome(capsys, "data", "fetch", "imagenet").assert_sentence("no dataset 'imagenet'; known datasets: cifar10")
+
+
+def test_models_fetch(
+    package: Callable[..., ModuleType], home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published model comes with its licence; what is there is checked, and replaced where it differs."""
+    package("pooch", "workflow")
+    content = b"a model" * 1000
+    sha256 = hashlib.sha256(content).hexdigest()
+    with site(content) as server:
+        real = checkpoints.CHECKPOINTS["resnet8"]
+        remote = replace(real.remote, address=server.address, size=len(content), checksum=f"sha256:{sha256}")
+        monkeypatch.setitem(checkpoints.CHECKPOINTS, "resnet8", replace(real, remote=remote))
+        with pytest.raises(BadInput, match="fetch it with 'q8emu models fetch resnet8'"):
+            checkpoints.find("resnet8", None)
+        server.plan = ["cut 3000"]
+        outcome = Outcome(capsys, "models", "fetch", "resnet8", "--json")
+        path = home / "mlperf_tiny" / "ic" / "pretrainedResnet.h5"
+        assert outcome.json == {
+            "schema": "q8emu.models/1",
+            "model": "resnet8",
+            "path": str(path),
+            "sha256": sha256,
+            "licence": "Apache-2.0",
+            "source": server.address,
+        }
+        assert path.read_bytes() == content
+        assert checkpoints.find("resnet8", None) == checkpoints.find("resnet8", path.parent) == path
+        path.write_bytes(b"another model")
+        with pytest.raises(BadInput, match=f"is not the published 'resnet8': SHA-256 {sha256} expected"):
+            checkpoints.find("resnet8", None)
+        outcome = Outcome(capsys, "models", "fetch", "resnet8")
+        assert (outcome.code, path.read_bytes()) == (0, content)
+        assert outcome.out.startswith(f"{path}\n")
+        assert "Apache-2.0" in outcome.out
+    Outcome(capsys, "models", "fetch", "vgg").assert_sentence("no published model 'vgg'; known models: resnet8")
+
+
+def test_the_real_model_is_the_published_one(data_dir: Path) -> None:
+    path = data_dir / "mlperf_tiny" / "ic" / "pretrainedResnet.h5"
+    if not path.is_file():
+        pytest.skip("needs mlperf_tiny/ic/pretrainedResnet.h5 in Q8EMU_DATA")
+    assert checkpoints.find("resnet8", data_dir) == path
+    assert path.stat().st_size == checkpoints.CHECKPOINTS["resnet8"].remote.size

@@ -27,6 +27,9 @@ def test_short_form(row: Row, seed: int, package: Import) -> None:
     """A few of every row."""
     if row.needs is not None:
         package(row.needs[0], command=row.needs[1])
+    reason = conformance_table.missing(row)
+    if reason is not None:
+        pytest.skip(reason)
     found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed)
     assert found.values + found.excused > 0
     assert found.differing == 0, (

@@ -30,17 +30,17 @@ ISA_ORDER = ("avx512vnni", "avx2", "reference")
 # Each unit of the package imports units of lower floors only; those of one floor do not know each other.
 FLOORS = (
     {"errors", "_core"},
-    {"graph", "numerics"},
+    {"data_folder", "download", "graph", "numerics", "unpickle"},
     {"delegate", "program", "tables", "trace"},
     {"datasets", "hosting", "models", "result", "samples", "steps"},
     {"cores", "lowering"},
     {"backends", "compare", "inputs", "ops", "readers", "run"},
     {"canonical", "export", "lower", "profile", "report"},
-    {"emulator", "report_text"},
+    {"emulator", "listing", "report_text"},
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
-    {"api", "bench", "convert", "diff"},
+    {"api", "bench", "convert", "diff", "draw"},
     {"cli"},
     {"__main__"},
 )
@@ -115,6 +115,8 @@ def test_public_names() -> None:
     assert callable(q8emu.run)
     assert callable(q8emu.inspect)
     assert callable(q8emu.diff)
+    import_module("q8emu.draw")
+    assert callable(q8emu.draw)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from golden import oracle
 from golden.resnet8.quantize import RECIPES, read_weights
 from golden.spelling import Model, Operand, Quant, codes
 
+from q8emu.backends.cpu import this_cpu
 from q8emu.canonical import canonicalize
 from q8emu.emulator import Emulator, Options
 from q8emu.graph import Graph
@@ -271,6 +272,8 @@ class Twins:
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
 def test_hand_made_twins_are_one_graph(dtype: str, is_per_channel: bool, isa: str) -> None:
     """Equal graphs, and the same bits from ONNX Runtime for both files and from q8emu."""
+    if (dtype, is_per_channel) == ("uint8", True) and this_cpu().saturates_pairs:
+        pytest.skip("needs a CPU with VNNI: on this one ONNX Runtime saturates pairs of uint8 by int8 products")
     twins = Twins(dtype, is_per_channel)
     graphs = canonical(twins.qdq()), canonical(twins.qoperator())
     assert [node.op for node in graphs[0].nodes] == "Conv Conv Add GlobalAveragePool Flatten Gemm Softmax".split()

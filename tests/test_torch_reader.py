@@ -75,7 +75,7 @@ BAD: dict[str, tuple[dict[str, bytes | str], str]] = {
     "a key of shared pairs": (pickled(b"}N" + b"q\x01h\x01\x86" * 60 + b"Ns."), "neither text nor numbers"),
     "a list of shared lists": (code(*DOUBLED, QUANTIZED, "return torch.reshape(q, a)"), "4,096 parts"),
     "a long shape": (code(QUANTIZED, f"return torch.reshape(q, {[2] * 4000})"), "…"),
-    "a name that is not there": (code("return torch.relu(y)"), "not quantized"),
+    "a name that is not there": (code("return torch.relu(y)"), "'y', which the code does not define"),
     "a number quantized": (code("return torch.quantize_per_tensor(3, 0.5, 3, 13)"), "wrong kind"),
     "a pickle that is none": (pickled(b"hello"), "does not load"),
     "a scale of shared lists": (code(*DOUBLED, "return torch.quantize_per_tensor(x, a, 3, 13)"), "4,096 parts"),
@@ -103,7 +103,10 @@ BAD: dict[str, tuple[dict[str, bytes | str], str]] = {
     "too many instructions": (pickled(b"N" * 2**21 + b"."), "instructions"),
     "too much code": ({"code/__torch__.py": HEAD + BODY + "#" * 2**21}, "limit"),
     "too much text": ({"code/__torch__.py": HEAD + BODY + "#" * 2**24}, "limit"),
-    "unknown operator": (code("return torch.lgamma(x)"), "torch.lgamma"),
+    "unknown operator": (
+        code("q = torch.quantize_per_tensor(x, 0.5, 3, 13)", "return torch.lgamma(q)"),
+        "torch.lgamma",
+    ),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,13 @@ class Case:
     """One file and inputs for it."""
 
     operator: str
-    model: bytes
+    file: File
     feeds: dict[str, np.ndarray]
+
+    @cached_property
+    def model(self) -> bytes:
+        """The bytes of the file, made when they are first asked for: many cases only end in a larger file."""
+        return self.file.build()
 
 
 class Draw:
@@ -96,4 +102,4 @@ class Draw:
     def case(self, operator: str, inputs: Sequence[int], output: int, options: Options | None = None) -> Case:
         """The finished file."""
         self.file.operator(operator, inputs, [output], options)
-        return Case(operator, self.file.build(), self.feeds)
+        return Case(operator, self.file, self.feeds)

@@ -83,8 +83,9 @@ class File:
         buffers = [_table(b, {} if d is None else {schema.Buffer.DATA: ("Offset", _bytes(b, d))}) for d in data]
         numbers = iter(range(1, len(data)))
         tensors = [_tensor(b, t, 0 if t.data is None else next(numbers)) for t in self.tensors]
-        codes = [_code(b, op) for op in self.operators]
-        operators = [_operator(b, i, op) for i, op in enumerate(self.operators)]
+        known = list(dict.fromkeys((op.code, op.version) for op in self.operators))
+        codes = [_code(b, code, version) for code, version in known]
+        operators = [_operator(b, known.index((op.code, op.version)), op) for op in self.operators]
         main = _table(
             b,
             {
@@ -121,11 +122,11 @@ def _tensor(b: Any, t: Tensor, buffer: int) -> int:
     return _table(b, fields)
 
 
-def _code(b: Any, op: Operator) -> int:
+def _code(b: Any, code: int, version: int) -> int:
     fields = {
-        schema.OperatorCode.DEPRECATED_BUILTIN_CODE: ("Int8", min(op.code, 127)),
-        schema.OperatorCode.VERSION: ("Int32", op.version),
-        schema.OperatorCode.BUILTIN_CODE: ("Int32", op.code),
+        schema.OperatorCode.DEPRECATED_BUILTIN_CODE: ("Int8", min(code, 127)),
+        schema.OperatorCode.VERSION: ("Int32", version),
+        schema.OperatorCode.BUILTIN_CODE: ("Int32", code),
     }
     return _table(b, fields)
 

@@ -156,6 +156,11 @@ def _convolution(relu: bool) -> Callable[[Draw], Case]:
         kernel, strides = [d.integer(1, 3), d.integer(1, 3)], [d.integer(1, 2), d.integer(1, 2)]
         dilations = [d.integer(1, 2), d.integer(1, 2)] if d.integer(0, 3) == 0 else [1, 1]
         pads = [d.integer(0, 2), d.integer(0, 2)]
+        if d.integer(0, 5) == 0:  # what FBGEMM has a kernel of its own for
+            size = int(d.rng.choice([3, 5]))
+            group = channels = units = 8 * d.integer(1, 3)
+            kernel, dilations, pads = [size, size], [1, 1], [size // 2, size // 2]
+            image = d.image(channels)
         for a in (0, 1):
             if (kernel[a] - 1) * dilations[a] + 1 > image[2 + a] + 2 * pads[a]:
                 kernel[a], dilations[a] = 1, 1

@@ -51,15 +51,11 @@ static inline int32_t quantize_converted(float v, const QuantizedRange& y) {
   return v < 2147483648.0f ? quantize_outside(v, y) : y.qmin;
 }
 
-// As quantize_outside for values in the range of the dtype. Beyond, as a conversion to int32 on x86-64 followed by an
-// int32 addition: infinity and NaN become -2^31, the sum wraps; then int8 saturates at both ends, uint8 only above.
-static inline int32_t quantize_wrapping(float v, const QuantizedRange& y) {
-  const bool fits = v > -2147483648.0f && v < 2147483648.0f;  // false for a NaN
-  const bool has_fraction = v > -4194304.0f && v < 4194304.0f;
-  const int32_t rounded = !fits ? INT32_MIN : has_fraction ? half_even(v) : static_cast<int32_t>(v);
-  const int32_t q = wrap(int64_t{rounded} + y.zero_point);
-  const int32_t saturated = y.dtype == DType::s8 ? clamp(q, -128, 127) : (q < 255 ? q : 255) & 255;
-  return clamp(saturated, y.qmin, y.qmax);
+// As quantize_outside, of a binary64 value.
+static inline int32_t quantize_outside_f64(double v, const QuantizedRange& y) {
+  const double low = dtype_min(y.dtype) - y.zero_point;
+  const double high = dtype_max(y.dtype) - y.zero_point;
+  return clamp(half_even(saturate(v, low, high)) + y.zero_point, y.qmin, y.qmax);
 }
 
 // Turn an accumulator into a quantized value: v = f32(f32(acc) * scale), zero point outside.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rounding rules and saturation of binary32 values. No other file rounds a float to an integer, except the SIMD
-// kernels, which do the same with one instruction. Internal linkage: kernels of every ISA include this file.
+// Rounding rules and saturation of binary32 and binary64 values. No other file rounds a float to an integer, except the
+// SIMD kernels, which do the same with one instruction. Internal linkage: kernels of every ISA include this file.
 #pragma once
 
 #include <cassert>
@@ -26,6 +26,14 @@ static inline int32_t half_even(float v) {
   assert(v >= -4194304.0f && v <= 4194304.0f);
   const float magic = 12582912.0f;
   const float sum = v + magic;
+  return static_cast<int32_t>(sum - magic);
+}
+
+// The same of a binary64 value: neighbours around 1.5 * 2^52 are 1 apart.
+static inline int32_t half_even(double v) {
+  assert(v >= -4194304.0 && v <= 4194304.0);
+  const double magic = 6755399441055744.0;
+  const double sum = v + magic;
   return static_cast<int32_t>(sum - magic);
 }
 

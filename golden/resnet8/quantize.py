@@ -89,7 +89,7 @@ def read_weights() -> dict[str, np.ndarray]:
 
 def calibration_images(data: Path | None) -> np.ndarray:
     """float32[500, 3, 32, 32]: every hundredth training image, pixels 0..255."""
-    pixels, _ = cifar10.read(cifar10.find(data), cifar10.TRAIN)
+    pixels, _ = cifar10.train_images(data)
     return pixels[:: len(pixels) // CALIBRATION_IMAGES].astype(np.float32)
 
 
@@ -176,7 +176,7 @@ def correct(model: bytes, pixels: np.ndarray, labels: np.ndarray) -> int:
 
 def accuracy(models: Mapping[str, bytes], data: Path | None) -> str:
     """Correctly classified test images of every model, as the text of accuracy.json."""
-    pixels, labels = cifar10.read(cifar10.find(data), cifar10.TEST)
+    pixels, labels = cifar10.test_images(data)
     found = {name: correct(model, pixels, labels) for name, model in models.items()}
     record = {"images": len(pixels), "onnxruntime": onnxruntime.__version__, "correct": found}
     return json.dumps(record, indent=1) + "\n"

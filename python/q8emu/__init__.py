@@ -5,6 +5,7 @@
     trace = q8emu.run("model.onnx", inputs)      # emulate; outputs and every quantized tensor
     q8emu.convert("model.tflite", "out.onnx")    # any quantized model as ONNX, QDQ or QOperator
     q8emu.diff("model.onnx", numerics=("a", "b"))  # what a change of arithmetic costs
+    q8emu.draw("model.onnx", "model.svg")        # a picture with scales and zero points
     q8emu.inspect("model.onnx")                  # nodes, quantization parameters, what each lowers to
     emulator = q8emu.load("model.onnx")          # opened once, for many runs
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from q8emu.backends import BACKENDS
     from q8emu.convert import convert
     from q8emu.diff import diff
+    from q8emu.draw import draw
     from q8emu.errors import Q8Error
     from q8emu.numerics import PROFILES, Numerics
     from q8emu.verify import verify
@@ -38,6 +40,7 @@ __all__ = [
     "build_info",
     "convert",
     "diff",
+    "draw",
     "inspect",
     "load",
     "run",
@@ -52,6 +55,7 @@ _HOMES = {
     "build_info": "q8emu.api",
     "convert": "q8emu.convert",
     "diff": "q8emu.diff",
+    "draw": "q8emu.draw",
     "inspect": "q8emu.api",
     "load": "q8emu.api",
     "run": "q8emu.api",
@@ -75,9 +79,9 @@ def _public(name: str) -> property:
 class _Package(ModuleType):
     """The package as a module whose public names are properties.
 
-    `convert`, `diff`, `inspect`, `run` and `verify` are functions and also files of the package. Python binds a file's
-    module to its name in the package when it is imported; the setter of the property ignores that, so `q8emu.verify`
-    is always the function. `from q8emu.verify import ...` reads the file, as ever.
+    `convert`, `diff`, `draw`, `inspect`, `run` and `verify` are functions and also files of the package. Python binds a
+    file's module to its name in the package when it is imported; the setter of the property ignores that, so
+    `q8emu.verify` is always the function. `from q8emu.verify import ...` reads the file, as ever.
     """
 
     @property

@@ -15,7 +15,7 @@ import numpy as np
 
 from q8emu.backends.torch import save_traced
 from q8emu.emulator import Emulator, Options
-from q8emu.inspect import Inspection
+from q8emu.inspect import Inspection, inspect_file
 from q8emu.inspect import inspect as look
 from q8emu.trace import Trace
 from q8emu.verify import default_inputs, open_model
@@ -94,6 +94,8 @@ def run(
 def inspect(model: Emulator | Path | str | None = None) -> Inspection:
     """The nodes of a model with quantization parameters, the steps they lower to, and what stays in float.
 
+    Also the nodes of the file, each parameter with where it lives; of a float model there is nothing else.
+
     Args:
         model: what `load` returned, or a path; without it the packaged ResNet8.
 
@@ -104,7 +106,11 @@ def inspect(model: Emulator | Path | str | None = None) -> Inspection:
         >>> inspect().coverage["integer"] > 0
         True
     """
-    return look(model if isinstance(model, Emulator) else load(model))
+    if isinstance(model, Emulator):
+        return look(model)
+    from q8emu import models
+
+    return inspect_file(Path(model) if model is not None else models.default_model(), Options())
 
 
 def build_info() -> dict[str, str | list[str]]:

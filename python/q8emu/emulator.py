@@ -110,7 +110,7 @@ class Emulator:
         self.numerics = find_profile(options.numerics)
         if options.threads < 0 or (options.batch is not None and options.batch < 1):
             raise BadInput("--threads must be 0 or more and --batch 1 or more.")
-        self.format = _format(self.model)
+        self.format = model_format(self.model)
         if options.shapes and self.format != "PyTorch":
             raise BadInput(f"--shape is for PyTorch files, which do not say it; this is a file of {self.format}.")
         self.is_symbolic = self._batch_is_open()
@@ -336,7 +336,7 @@ def _calls(start: int, batch: int, runs: int) -> Iterator[Cut]:
     yield from (Cut(start + batch * a, batch, b - a) for a, b in pairwise(ends) if a < b)
 
 
-def _format(model: Path) -> str:
+def model_format(model: Path) -> str:
     """How the content begins decides; whatever is neither of the others is ONNX, whose reader says what is no file."""
     if not model.is_file():
         return "ONNX"

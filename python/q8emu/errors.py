@@ -36,3 +36,7 @@ class ConversionFailed(Q8Error):
 
 class BackendUnavailable(Q8Error):
     """An oracle cannot run here: a package is missing, or it refuses the model."""
+
+
+class DrawingFailed(Q8Error):
+    """There is no picture: Graphviz or a package is missing, or Graphviz cannot lay the graph out."""

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a model consists of: its nodes, their quantization parameters, what each lowers to, what stays in float."""
+"""What a model consists of: its nodes, their quantization parameters, what each lowers to, what stays in float.
+
+Two views: the canonical nodes, which are those that run, and the nodes of the file as the file has them.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from q8emu.emulator import Emulator
+from q8emu.emulator import Emulator, Options, model_format
+from q8emu.errors import UnsupportedOperator
 from q8emu.graph import Graph, Node, QuantParams
+from q8emu.listing import Listing, list_nodes
+from q8emu.profile import find_profile
 from q8emu.program import Program
 
 SCHEMA = "q8emu.inspect/1"
@@ -75,7 +82,7 @@ class NodeRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """All nodes of a model in graph order, with counts."""
+    """All nodes of a model in graph order, with counts; `rows` and `digest` are empty for a model that cannot run."""
 
     model: str
     numerics: str
@@ -83,6 +90,7 @@ class Inspection:
     inputs: Mapping[str, str]
     rows: tuple[NodeRow, ...]
     notes: tuple[str, ...]
+    file: Listing
 
     @property
     def coverage(self) -> dict[str, int]:
@@ -101,12 +109,13 @@ class Inspection:
             "schema": SCHEMA,
             "model": self.model,
             "numerics": self.numerics,
-            "program_sha256": self.digest,
+            "program_sha256": self.digest or None,
             "inputs": dict(self.inputs),
             "coverage": self.coverage,
             "operators": self.operators,
             "notes": list(self.notes),
             "nodes": [row.to_json() for row in self.rows],
+            "file": self.file.to_json(),
         }
 
 
@@ -120,7 +129,32 @@ def inspect(emulator: Emulator) -> Inspection:
         {spec.name: str(spec) for spec in emulator.specs},
         rows(graph, program),
         tuple(dict.fromkeys((*graph.notes, *program.notes))),
+        list_nodes(emulator.model, emulator.format, emulator.options.shapes),
     )
+
+
+def inspect_file(model: Path, options: Options, *, only_file: bool = False) -> Inspection:
+    """Look at a model file, also at one that is not quantized, of which there is only the file's own view.
+
+    Args:
+        model: its path.
+        options: how it would be emulated.
+        only_file: give that view of every other model too that q8emu does not emulate, with the reason in the notes?
+
+    Raises:
+        Q8Error: the model cannot be read or, unless it is a float one, emulated.
+    """
+    try:
+        return inspect(Emulator(model, options))
+    except UnsupportedOperator as problem:
+        if options.no_host:
+            raise
+        found = list_nodes(model, model_format(model), options.shapes)
+        if not found.is_float and not only_file:
+            raise
+        sees = "a float model" if found.is_float else "a model that q8emu does not emulate"
+        note = f"This is {sees}; its nodes are those of the file. {problem}"
+        return Inspection(str(model), find_profile(options.numerics).name, "", {}, (), (note,), found)
 
 
 def rows(graph: Graph, program: Program) -> tuple[NodeRow, ...]:

@@ -19,8 +19,8 @@ void run(const SoftmaxArgs& args) {
   float sum = 0.0f;
   for (int64_t d = 0; d < args.depth; ++d) sum += exponential(d);
   for (int64_t d = 0; d < args.depth; ++d) {
-    const float v = exponential(d) * args.numerator / sum;
-    y[d * args.stride] = static_cast<Y>(quantize_wrapping(v, args.range));
+    const double v = double{exponential(d)} * double{args.numerator} / double{sum};
+    y[d * args.stride] = static_cast<Y>(quantize_outside_f64(v, args.range));
   }
 }
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The family softmax: a table of exponentials, a sequential binary32 sum, one division per element.
+// The family softmax: a table of exponentials, a sequential binary32 sum, one binary64 quotient per element.
 //
 //   m = max over d of x_d;  e_d = table[255 + x_d - m];  s = the sum of e_d, one after another from 0;
-//   v = f32(f32(e_d * numerator) / s);  y = clamp(half_even(v) + zp, qmin, qmax), see quantize_wrapping
+//   v = f64(f64(e_d * numerator) / s);  y = clamp(half_even(v saturated to [dmin - zp, dmax - zp]) + zp, qmin, qmax)
 //
 // Layouts  x[d * stride] and y[d * stride], d < depth.
-// Ranges   table[256] finite and not negative, the last entry positive; numerator finite and not negative. v is
-//          not negative; it may be infinite or, when s is infinite, a NaN.
+// Ranges   table[256] finite and not negative, the last entry positive; numerator finite and not negative. s may
+//          be infinite, v is finite and not negative.
 // Aliasing none.
 // Source   ONNX Runtime, contrib_ops/cpu/quantization/qlinear_softmax.cc.
 #pragma once

@@ -13,7 +13,7 @@ from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
 from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
 from q8emu.backends.tflm import TFLM
-from q8emu.backends.torch import TORCH_FBGEMM, TORCH_ONEDNN, TORCH_QNNPACK, TORCH_X86
+from q8emu.backends.torch import TORCH_FBGEMM, TORCH_FBGEMM_AVX2, TORCH_ONEDNN, TORCH_QNNPACK, TORCH_X86
 from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
@@ -29,6 +29,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "spec": Definition(),
         "tflm": TFLM(),
         "torch-fbgemm": TORCH_FBGEMM,
+        "torch-fbgemm-avx2": TORCH_FBGEMM_AVX2,
         "torch-onednn": TORCH_ONEDNN,
         "torch-qnnpack": TORCH_QNNPACK,
         "torch-x86": TORCH_X86,

@@ -30,6 +30,13 @@ class Cpu:
         """Do ONNX Runtime's u8×s8 kernels saturate sums of two products here, as AVX2 without VNNI does?"""
         return "avx2" in self.flags and not self.has_vnni
 
+    @property
+    def fbgemm(self) -> str:
+        """What PyTorch's fbgemm computes with: "AVX-512 and VNNI", "AVX2", or "" for others."""
+        if "avx512_vnni" in self.flags:
+            return "AVX-512 and VNNI"
+        return "AVX2" if "avx2" in self.flags and "avx512f" not in self.flags else ""
+
     def describe(self) -> str:
         """One line for a fingerprint."""
         shown = " ".join(flag for flag in _SHOWN if flag in self.flags)

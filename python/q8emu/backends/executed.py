@@ -32,6 +32,7 @@ class Executed:
         self._nodes = list(graph.node)
         self._producer = {name: node for node in self._nodes for name in node.output if name}
         self._dtype = {init.name: init.data_type for init in graph.initializer}
+        self._constants = frozenset(self._dtype)
         self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
         self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.input}
 
@@ -83,9 +84,11 @@ class Executed:
                     queue.append((operand, in_float))
         return min(region, key=_rank, default=None)
 
-    def mixes_u8_and_s8(self) -> bool:
-        """Does an integer product take uint8 activations and int8 weights?"""
-        return any(self._operand_types(node) == (2, 3) for node in self._nodes)  # TensorProto.UINT8, INT8
+    def mixes_u8_and_s8(self, *, computed: bool = False) -> bool:
+        """Does an integer product take uint8 activations and int8 weights? `computed`: weights that are no constant."""
+        mixing = [node for node in self._nodes if self._operand_types(node) == (2, 3)]  # TensorProto.UINT8, INT8
+        weights = {node.input[_ZERO_POINTS[_plain(node.op_type)][1][1]] for node in mixing}
+        return bool(weights - self._constants if computed else weights)
 
     def _operand_types(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Element types of both operands of an integer product, (0, 0) for other nodes."""

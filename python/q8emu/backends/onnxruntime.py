@@ -146,14 +146,21 @@ class OrtSession:
         if not (self._oracle.precise and this_cpu().saturates_pairs and executed.mixes_u8_and_s8()):
             return executed
         self._config[PRECISE] = "1"
+        saturates = "this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of u8×s8 products"
+        otherwise = "compare on a CPU with VNNI, or with --against ort-unfused"
         try:
-            return self._look(self._model)[1]
+            precise = self._look(self._model)[1]
         except Exception as refusal:  # see open
             raise BackendUnavailable(
-                f"oracle '{self._oracle.name}': this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of "
-                f"u8×s8 products, and it refuses this model with {PRECISE}=1, which would make it exact "
-                f"({_first_line(refusal)}); compare on a CPU with VNNI, or with --against ort-unfused"
+                f"oracle '{self._oracle.name}': {saturates}, and it refuses this model with {PRECISE}=1, which would "
+                f"make it exact ({_first_line(refusal)}); {otherwise}"
             ) from refusal
+        if precise.mixes_u8_and_s8(computed=True):  # constant weights that stay int8 are too small to saturate
+            raise BackendUnavailable(
+                f"oracle '{self._oracle.name}': {saturates}, and {PRECISE}=1 makes those with constant int8 weights "
+                f"exact only, while this model multiplies two tensors that it computes; {otherwise}"
+            )
+        return precise
 
     def _tap(self, taps: Sequence[str]) -> _Tapping:
         """The first way of tapping under which the same operators run; else the plain way, and why it disturbs."""

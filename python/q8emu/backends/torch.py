@@ -36,11 +36,13 @@ class Torch:
         name: how `--against` calls it.
         describe: what it is, in one line.
         engine: how PyTorch calls it.
+        instructions: of the CPU, where the engine computes otherwise with others; see `Cpu.fbgemm`.
     """
 
     name: str
     describe: str
     engine: str
+    instructions: str = ""
     format: str = "PyTorch"
 
     def version(self) -> str:
@@ -60,6 +62,12 @@ class Torch:
         engines = torch.backends.quantized.supported_engines
         if self.engine not in engines:
             return f"oracle '{self.name}': this PyTorch has no engine '{self.engine}'; it has {', '.join(engines)}"
+        if self.instructions not in ("", this_cpu().fbgemm):
+            return (
+                f"oracle '{self.name}' is fbgemm on a CPU with {self.instructions}; on this one, "
+                f"{this_cpu().describe()}, it rounds and saturates otherwise: see the profiles torch-fbgemm and "
+                "torch-fbgemm-avx2"
+            )
         return None
 
     def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> TorchSession:
@@ -242,7 +250,8 @@ def _sentence(problem: BaseException) -> str:
     return lines[-1][:300] if lines else type(problem).__name__
 
 
-TORCH_FBGEMM = Torch("torch-fbgemm", "PyTorch, engine fbgemm", "fbgemm")
+TORCH_FBGEMM = Torch("torch-fbgemm", "PyTorch, engine fbgemm, with AVX-512 and VNNI", "fbgemm", "AVX-512 and VNNI")
+TORCH_FBGEMM_AVX2 = Torch("torch-fbgemm-avx2", "PyTorch, engine fbgemm, with AVX2 alone", "fbgemm", "AVX2")
 TORCH_ONEDNN = Torch("torch-onednn", "PyTorch, engine onednn", "onednn")
 TORCH_QNNPACK = Torch("torch-qnnpack", "PyTorch, engine qnnpack", "qnnpack")
 TORCH_X86 = Torch("torch-x86", "PyTorch, engine x86: fbgemm or onednn, operator by operator", "x86")

@@ -23,6 +23,7 @@ class Builder:
         self.tensors: dict[str, TensorInfo] = {n: graph.tensors[n] for n in graph.inputs}
         self.constants: dict[str, np.ndarray] = {}
         self.dequantized: dict[str, tuple[str, QuantParams]] = {}  # real tensor → its quantized tensor and parameters
+        self.vectors: set[str] = set()  # real tensors whose scale or zero point is a vector in the file
         self.consumers: dict[str, list[Node]] = {}
         for node in graph.nodes:
             for name in dict.fromkeys(node.inputs):

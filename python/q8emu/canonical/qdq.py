@@ -53,7 +53,14 @@ def dequantize_linear(node: Node, builder: Builder) -> bool:
     if params is None:
         return False
     builder.dequantized[out] = (builder.operand(name), params)
+    if _has_vectors(node, builder):
+        builder.vectors.add(out)
     return True
+
+
+def _has_vectors(node: Node, builder: Builder) -> bool:
+    """Is the scale or the zero point of a QuantizeLinear or DequantizeLinear no scalar?"""
+    return any(name and builder.shape(name) != () for name in (node.inputs[1], node.input(2)))
 
 
 def quantize_linear(node: Node, builder: Builder) -> bool:
@@ -158,21 +165,11 @@ def _emit_function(node: Node, operands: Sequence[tuple[str, QuantParams]], sink
     info = TensorInfo(out, params.dtype, builder.graph.tensors[out].shape, params)
     inputs, in_quant = [o[0] for o in operands], [o[1] for o in operands]
     attrs["clamp"] = clamp
-    if _clip_stays(taken, builder):
-        attrs["clip_stays"] = True
+    if builder.vectors.intersection(node.inputs) or _has_vectors(taken[-1], builder):
+        attrs["has_vectors"] = True
     builder.emit(node.op, node, inputs, [info], attrs, in_quant, [params])
     builder.absorbed.update(n.name for n in taken)
     return True
-
-
-def _clip_stays(taken: Sequence[Node], builder: Builder) -> bool:
-    """Does ONNX Runtime keep a Clip even if it changes nothing? It looks at scalar scales and zero points only.
-
-    Source: microsoft/onnxruntime core/optimizer/qdq_transformer/clip_quantizelinear.cc.
-    """
-    *activations, quantize = taken
-    names = (quantize.input(1), quantize.input(2))
-    return any(n.op == "Clip" for n in activations) and not all(name and builder.shape(name) == () for name in names)
 
 
 def _product(node: Node, operands: Sequence[tuple[str, QuantParams]], builder: Builder) -> bool:
@@ -267,6 +264,8 @@ def _move(node: Node, builder: Builder) -> bool:
             builder.absorbed.update(n.name for n in sink[3])
         else:
             builder.dequantized[name] = (INTERNAL + name, first)
+            if builder.vectors.intersection(_data_inputs(node)):
+                builder.vectors.add(name)
     inputs, in_quant = [o[0] for o in operands], [o[1] for o in operands]
     builder.emit(node.op, node, inputs, infos, attrs | {"clamps": tuple(clamps)}, in_quant, out_quant)
     return True

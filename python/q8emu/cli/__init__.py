@@ -17,7 +17,9 @@ from q8emu.cli.bench import bench
 from q8emu.cli.convert import convert
 from q8emu.cli.data import data
 from q8emu.cli.diff import diff
+from q8emu.cli.draw import draw
 from q8emu.cli.inspect import inspect
+from q8emu.cli.models import models
 from q8emu.cli.numerics import numerics
 from q8emu.cli.run import run
 from q8emu.cli.verify import verify
@@ -39,7 +41,9 @@ app.add_typer(data, name="data")
 app.command()(bench)
 app.command()(convert)
 app.command()(diff)
+app.command()(draw)
 app.command()(inspect)
+app.add_typer(models, name="models")
 app.add_typer(numerics, name="numerics")
 app.command()(run)
 app.command()(verify)

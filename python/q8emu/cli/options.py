@@ -38,7 +38,8 @@ Cifar10 = Annotated[
     ),
 ]
 Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of CIFAR-10; by default from Q8EMU_CIFAR10.", metavar="DIR")
+    Path | None,
+    typer.Option("--data", help="Folder of the data; by default Q8EMU_DATA, else the user's cache.", metavar="DIR"),
 ]
 NumericsName = Annotated[
     str,

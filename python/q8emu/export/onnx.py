@@ -120,20 +120,20 @@ class _Writer:
         """The activation that the clamp is, and QuantizeLinear."""
         quant = node.out_quant[index]
         assert quant is not None
-        stays = bool(node.attrs.get("clip_stays"))
-        real = self._activation(real, name, quant, clamp, always=stays)
+        has_vectors = bool(node.attrs.get("has_vectors"))
+        real = self._activation(real, name, quant, clamp)
         attrs = {} if quant.axis is None else {"axis": quant.axis}
-        self.node("QuantizeLinear", [real, *self.params(name, quant, as_vector=stays)], [name], attrs)
+        self.node("QuantizeLinear", [real, *self.params(name, quant, as_vector=has_vectors)], [name], attrs)
 
-    def _activation(self, real: str, name: str, quant: QuantParams, clamp: tuple[int, int], *, always: bool) -> str:
+    def _activation(self, real: str, name: str, quant: QuantParams, clamp: tuple[int, int]) -> str:
         limits, point = spec.limits(quant.dtype), quant.zero_point[0]
-        if clamp == limits and not always:
+        if clamp == limits:
             return real
         out = self.names.fresh(f"{name}_clamped")
-        if clamp == (point, limits[1]) and not always:
+        if clamp == (point, limits[1]):
             self.node("Relu", [real], [out])
             return out
-        ends = [None if q == end and not always else q for q, end in zip(clamp, limits, strict=True)]
+        ends = [None if q == end else q for q, end in zip(clamp, limits, strict=True)]
         stems = f"{name}_low", f"{name}_high"
         bounds = [
             "" if q is None else self.constant(stem, np.array((q - point) * np.float32(quant.scale[0]), np.float32))
@@ -258,7 +258,7 @@ class _Writer:
     def _qoperator(self, node: Node, spelled: Form, operands: list[str], out: str) -> bool:
         """The QLinear form; False where there is none."""
         y = node.out_quant[0] if node.out_quant else None
-        if y is None or node.attrs.get("clip_stays"):
+        if y is None or node.attrs.get("has_vectors"):
             return False
         bias = ""
         if len(node.inputs) > len(operands) and node.input(2):

@@ -9,10 +9,33 @@ from q8emu.errors import BadInput
 from q8emu.numerics.guide import GUIDE
 from q8emu.numerics.hardware import HARDWARE
 from q8emu.numerics.numerics import Numerics
-from q8emu.numerics.profiles import ORT, QDQ, TFLITE, TFLITE_REF, TFLM, TORCH_FBGEMM, TORCH_QNNPACK, XNNPACK
+from q8emu.numerics.profiles import (
+    ORT,
+    QDQ,
+    TFLITE,
+    TFLITE_REF,
+    TFLM,
+    TORCH_FBGEMM,
+    TORCH_FBGEMM_AVX2,
+    TORCH_QNNPACK,
+    XNNPACK,
+)
 
 PROFILES: dict[str, Numerics] = {
-    p.name: p for p in (ORT, QDQ, TFLITE, TFLITE_REF, TFLM, TORCH_FBGEMM, TORCH_QNNPACK, XNNPACK, *GUIDE, *HARDWARE)
+    p.name: p
+    for p in (
+        ORT,
+        QDQ,
+        TFLITE,
+        TFLITE_REF,
+        TFLM,
+        TORCH_FBGEMM,
+        TORCH_FBGEMM_AVX2,
+        TORCH_QNNPACK,
+        XNNPACK,
+        *GUIDE,
+        *HARDWARE,
+    )
 }
 
 

@@ -117,7 +117,7 @@ NNOM = replace(
 ORT_ARM = replace(
     ORT,
     name="ort-arm",
-    reproduces="ONNX Runtime 1.31 CPU, fused graph with integer kernels, 64-bit ARM with dot products (Cortex-A76)",
+    reproduces="ONNX Runtime 1.32 CPU, fused graph with integer kernels, 64-bit ARM with dot products (Cortex-A76)",
     oracle="",
     overflow="pairs_of_taps",
     add="qlinear_22",
@@ -132,7 +132,7 @@ ORT_ARM = replace(
 ORT_X64_AVX2 = replace(
     ORT,
     name="ort-x64-avx2",
-    reproduces="ONNX Runtime 1.31 CPU as the profile ort, x86-64 with AVX2 or AVX-512 and without VNNI",
+    reproduces="ONNX Runtime 1.32 CPU as the profile ort, x86-64 with AVX2 or AVX-512 and without VNNI",
     oracle="",
     overflow="pair_saturate",
     source=(

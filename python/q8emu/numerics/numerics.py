@@ -82,6 +82,8 @@ class Numerics:
             product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
             could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
             not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added;
+            "pair_saturate_all": in depthwise ones too; "pair_saturate_depthwise": in those of 3x3 or 5x5 taps, a
+            multiple of 8 channels, stride 1 or 2 and unchanged size, and in nothing else;
             "pairs_of_taps": wraps; depthwise weights with which a sum of two taps could leave int16 are refused.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);
@@ -108,9 +110,9 @@ class Numerics:
             values less their zero point; "raw_toward_zero": the raw quotient without its fraction; "none": refused;
             "by_memory": times f32(1 / count), of the sum as it is in images stored channels-first, else of the centred
             sum, the zero point added after the rounding in whole groups of 16 channels and inside of it in the others,
-            of adaptive pools fused in whole groups of 8; "ratio": centred sum times f32(x_scale / f32(x_scale *
-            count)); "float": AveragePool and GlobalAveragePool as ONNX Runtime's float operators, dequantized and
-            quantized.
+            of adaptive pools fused in whole groups of 8; "by_memory_8": as "by_memory", all in groups of 8; "ratio":
+            centred sum times f32(x_scale / f32(x_scale * count)); "float": AveragePool and GlobalAveragePool as ONNX
+            Runtime's float operators, dequantized and quantized.
         mean: "float_sum": float32 sum in the order of ONNX Runtime; "requantize": the sum of the centred values,
             requantized with the multiplier divided by the count; "requantize_quotient": the multiplier is that of
             1 / count * (x_scale / y_scale); "requantize_by_16": as "requantize", and for height and width
@@ -166,7 +168,9 @@ class Numerics:
     fully_connected: Literal["requantize", "float64", "float32_product"]
     rescaling: Literal["requantize", "double_rounding"]
     accumulator_bits: Annotated[int, Within(16, 32)]
-    overflow: Literal["wrap", "saturate", "refuse", "pair_saturate", "pairs_of_taps"]
+    overflow: Literal[
+        "wrap", "saturate", "refuse", "pair_saturate", "pair_saturate_all", "pair_saturate_depthwise", "pairs_of_taps"
+    ]
     bias_bits: Annotated[int, Within(8, 32)]
     add: Literal[
         "fma",
@@ -197,6 +201,7 @@ class Numerics:
         "centred_half_away",
         "raw_toward_zero",
         "by_memory",
+        "by_memory_8",
         "ratio",
         "float",
         "none",

@@ -9,7 +9,7 @@ from q8emu.numerics.numerics import Numerics
 
 ORT = Numerics(
     name="ort",
-    reproduces="ONNX Runtime 1.31 CPU, fused graph with integer kernels, x86-64 with AVX2 and FMA",
+    reproduces="ONNX Runtime 1.32 CPU, fused graph with integer kernels, x86-64 with AVX2 and FMA",
     oracle="ort",
     scale="float32",
     multiplier_bits=32,
@@ -50,7 +50,7 @@ ORT = Numerics(
 QDQ = replace(
     ORT,
     name="qdq",
-    reproduces="ONNX Runtime 1.31 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
+    reproduces="ONNX Runtime 1.32 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
     oracle="ort-unfused",
     add="float",
     multiply="float",
@@ -150,6 +150,7 @@ TORCH_FBGEMM = replace(
     name="torch-fbgemm",
     reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX-512 and VNNI",
     oracle="torch-fbgemm",
+    overflow="pair_saturate_depthwise",
     conversion="x86",
     float_bias="added",
     add="float_reciprocal",
@@ -164,12 +165,22 @@ TORCH_FBGEMM = replace(
     ),
 )
 
+TORCH_FBGEMM_AVX2 = replace(
+    TORCH_FBGEMM,
+    name="torch-fbgemm-avx2",
+    reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX2 and without AVX-512",
+    oracle="torch-fbgemm-avx2",
+    overflow="pair_saturate_all",
+    average_pool="by_memory_8",
+)
+
 TORCH_QNNPACK = replace(
     TORCH_FBGEMM,
     name="torch-qnnpack",
     reproduces="PyTorch 2.13 CPU, engine qnnpack, x86-64",
     oracle="torch-qnnpack",
     scale="float32_reciprocal",
+    overflow="wrap",
     float_bias="reciprocal",
     add="common_shift_22",
     average_pool="ratio",

@@ -108,8 +108,8 @@ def contradictions(numerics: Numerics) -> Iterator[str]:
         yield (
             f"first_shift goes up to multiplier_bits - 1 = {numerics.multiplier_bits - 1}, found {numerics.first_shift}"
         )
-    if numerics.overflow == "pair_saturate" and numerics.accumulator_bits != 32:
-        yield f"overflow pair_saturate goes with accumulator_bits 32, found {numerics.accumulator_bits}"
+    if numerics.overflow.startswith("pair_saturate") and numerics.accumulator_bits != 32:
+        yield f"overflow {numerics.overflow} goes with accumulator_bits 32, found {numerics.accumulator_bits}"
     if numerics.rescaling == "requantize" and numerics.scale in (*FLOAT32, "float64"):
         for name, floats in FLOAT_RULES.items():
             if getattr(numerics, name) not in floats:

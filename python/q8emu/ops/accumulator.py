@@ -13,7 +13,7 @@ from q8emu.numerics import spec
 
 def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
     """What a product step is told: nothing where its sums are int32 that wrap, or cannot leave their width."""
-    if low.numerics.overflow == "pair_saturate":
+    if low.numerics.overflow.startswith("pair_saturate"):
         return {"saturates_pairs": 1} if _adds_pairs(low) else {}
     bits, overflow = low.numerics.accumulator_bits, low.numerics.overflow
     if overflow in ("refuse", "pairs_of_taps") or (bits, overflow) == (32, "wrap"):
@@ -22,15 +22,36 @@ def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
 
 
 def _adds_pairs(low: Lowering) -> bool:
-    """Is it a product of uint8 by int8 that ONNX Runtime computes pair by pair?
+    """Is it a product of uint8 by int8 that the backend computes pair by pair?
 
-    Depthwise convolutions whose weights share one zero point have exact kernels of their own.
+    "pair_saturate": ONNX Runtime has exact kernels for depthwise convolutions whose weights share one zero point.
+    "pair_saturate_depthwise": FBGEMM's kernel for the usual depthwise convolutions; with VNNI the others are exact.
     """
-    x, w = (low.graph.tensors[name] for name in low.node.inputs[:2])
-    params = low.node.in_quant[1] if len(low.node.in_quant) > 1 else None
+    node, rule = low.node, low.numerics.overflow
+    x, w = (low.graph.tensors[name] for name in node.inputs[:2])
+    if (x.dtype, w.dtype) != ("uint8", "int8"):
+        return False
+    is_depthwise = "group" in node.attrs and w.shape[:2] == (node.attrs["group"], 1)
+    if rule == "pair_saturate_depthwise":
+        return is_depthwise and _is_usual(node)
+    params = node.in_quant[1] if len(node.in_quant) > 1 else None
     shares = params is None or len(set(params.zero_point)) == 1
-    is_depthwise = "group" in low.node.attrs and w.shape[:2] == (low.node.attrs["group"], 1) and shares
-    return (x.dtype, w.dtype) == ("uint8", "int8") and not is_depthwise
+    return rule == "pair_saturate_all" or not (is_depthwise and shares)
+
+
+def _is_usual(node: Node) -> bool:
+    """A multiple of 8 channels, 3x3 or 5x5 taps, stride 1 or 2, as much padding as keeps the size.
+
+    Source: pytorch/FBGEMM src/FbgemmConv.cc.
+    """
+    kernel, attrs = tuple(node.attrs["kernel"]), node.attrs
+    return (
+        attrs["group"] % 8 == 0
+        and kernel in ((3, 3), (5, 5))
+        and set(attrs["strides"]) <= {1, 2}
+        and set(attrs["dilations"]) == {1}
+        and set(attrs["pads"]) == {kernel[0] // 2}
+    )
 
 
 def check_taps(node: Node, low: Lowering, w: np.ndarray) -> None:

@@ -55,7 +55,7 @@ def attributes(node: Node, view: FileView) -> Attributes:
 
 def lower(node: Node, low: Lowering) -> None:
     """One average_pool_raw, or one average_pool_scaled; or one average_pool, or the global one."""
-    if low.numerics.average_pool in ("by_memory", "ratio"):
+    if low.numerics.average_pool in ("by_memory", "by_memory_8", "ratio"):
         return _lower_scaled(node, low)
     if low.numerics.average_pool == "none":
         low.refuse(node, "has no rule for this operator")
@@ -128,7 +128,8 @@ def _lower_scaled(node: Node, low: Lowering) -> None:
         elif node.attrs.get("adaptive"):
             more = {"rounding": FUSED, "inside_from": channels // 8 * 8}
         else:
-            more["inside_from"] = channels // 16 * 16
+            lanes = 8 if low.numerics.average_pool == "by_memory_8" else 16
+            more["inside_from"] = channels // lanes * lanes
     low.check_scale(node, np.array([factor]))
     params = {k: node.attrs[k] for k in ("kernel", "strides", "dilations", "pads")} | more
     params |= {"x_zero_point": point, "y_zero_point": point, "factor_bits": spec.f32_bits(factor)}

@@ -29,8 +29,11 @@ COMMON_BITS = 21
 
 
 def is_fused(node: Node) -> bool:
-    """Do both operands and the output have one dtype, and is there no activation that stays or changes a value?"""
-    if node.attrs.get("clip_stays"):
+    """Do both operands and the output have one dtype and scalar parameters, and no activation that changes a value?
+
+    ONNX Runtime makes an integer Add or Mul where every scale and zero point in the file is a scalar; no vector of one.
+    """
+    if node.attrs.get("has_vectors"):
         return False
     dtypes = {quant(node, 0).dtype, quant(node, 1).dtype, out_quant(node).dtype}
     return len(dtypes) == 1 and node.attrs["clamp"] == spec.limits(out_quant(node).dtype)

@@ -2,8 +2,9 @@
 """Softmax (QDQ, QLinearSoftmax): exp(x) / sum of exp(x), with a table of 256 exponentials.
 
 T[i] = f32(exp((i - 255 + b / x_scale) * x_scale)), b = max(0, logf(f32(FLT_MAX / D)) - 5), the index shifted so that
-the row's maximum takes entry 255; y = rne(f32(f32(e * floor(1 / y_scale)) / sum)) + y_zero_point. The input zero point
-cancels. Source: microsoft/onnxruntime contrib_ops/cpu/quantization/qlinear_softmax.cc.
+the row's maximum takes entry 255; y = rne(f64(f64(e * floor(1 / y_scale)) / sum)) + y_zero_point, saturated. The input
+zero point cancels. ONNX Runtime up to 1.31 made product and quotient in float32. Source: microsoft/onnxruntime
+contrib_ops/cpu/quantization/qlinear_softmax.cc, and the released binary of 1.32.
 
 Rule "float_reciprocal": f32(exp(-f32(x_scale * i))) of the distance i from the maximum, times the reciprocal of 1/256
 of their sum, half up. Source: google-ai-edge/LiteRT tflite/kernels/internal/optimized/optimized_ops.h.

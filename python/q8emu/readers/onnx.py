@@ -45,11 +45,11 @@ def read_onnx(model: Path | str | bytes, *, batch: int | None = None, dims: Mapp
         TooLarge: a tensor beyond the limit.
         BadInput: a symbolic dimension without a size.
     """
-    proto, folder = _parse(model)
+    proto, folder = parse_onnx(model)
     if not proto.graph.node:
         raise BadModel("The model has no nodes; expected a network with at least one operator.")
     opsets = _opsets(proto)
-    constants = _initializers(proto, folder)
+    constants = initializers(proto, folder)
     sizes = _Sizes(1 if batch is None else batch, dict(dims or {}))
     inputs = [_input_info(v, sizes) for v in proto.graph.input if v.name not in constants]
     nodes = _sorted_nodes(proto, {i.name for i in inputs} | set(constants), folder)
@@ -80,7 +80,7 @@ def _declared(value: ValueInfoProto, graph: Graph) -> tuple[str, tuple[int | Non
 
 def batch_is_symbolic(model: Path | str | bytes) -> bool:
     """Is the leading dimension of any input left open by the file?"""
-    proto, _ = _parse(model)
+    proto, _ = parse_onnx(model)
     fixed = {t.name for t in proto.graph.initializer}
     dims = [v.type.tensor_type.shape.dim for v in proto.graph.input if v.name not in fixed]
     return any(len(d) > 0 and not d[0].HasField("dim_value") for d in dims)
@@ -93,14 +93,20 @@ def read_inputs(model: Path | str | bytes, *, batch: int) -> dict[str, TensorInf
         model: as for `read_onnx`.
         batch: size of a symbolic leading dimension.
     """
-    proto, _ = _parse(model)
+    proto, _ = parse_onnx(model)
     fixed = {t.name for t in proto.graph.initializer}
     inputs = [_input_info(v, _Sizes(batch, {})) for v in proto.graph.input if v.name not in fixed]
     return {info.name: info for info in inputs}
 
 
-def _parse(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
-    """The protobuf message, and the folder in which external data may lie."""
+def parse_onnx(model: Path | str | bytes) -> tuple[ModelProto, Path | None]:
+    """The protobuf message, and the folder in which external data may lie.
+
+    Raises:
+        BadInput: there is no such file.
+        BadModel: its bytes are not an ONNX model.
+        UnsupportedOperator: functions of its own.
+    """
     folder = None
     if not isinstance(model, bytes):
         path = Path(model)
@@ -146,7 +152,13 @@ def _opsets(proto: ModelProto) -> dict[str, int]:
     return opsets
 
 
-def _initializers(proto: ModelProto, folder: Path | None) -> dict[str, np.ndarray]:
+def initializers(proto: ModelProto, folder: Path | None) -> dict[str, np.ndarray]:
+    """The values of the file's initializers by name.
+
+    Raises:
+        BadModel: a name that is empty or not unique, or data that do not fit.
+        UnsupportedOperator: sparse ones.
+    """
     if proto.graph.sparse_initializer:
         raise UnsupportedOperator("The model has sparse initializers; expected dense ones.")
     constants: dict[str, np.ndarray] = {}
@@ -207,7 +219,13 @@ def _attribute(attribute: AttributeProto, where: str, folder: Path | None) -> An
     return tuple(attribute.strings) if kind == AttributeProto.STRINGS else None
 
 
-def _node(proto: NodeProto, index: int, folder: Path | None) -> Node:
+def file_node(proto: NodeProto, index: int, folder: Path | None) -> Node:
+    """One node as the file spells it.
+
+    Raises:
+        BadModel: it has no operator or no output.
+        UnsupportedOperator: control flow.
+    """
     domain = "" if proto.domain in DEFAULT_DOMAINS else f"{proto.domain}:"
     name = proto.name or f"{proto.op_type}_{index}"
     where = f"{proto.op_type} '{name}' (node {index})"
@@ -220,7 +238,7 @@ def _node(proto: NodeProto, index: int, folder: Path | None) -> Node:
 
 def _sorted_nodes(proto: ModelProto, known: set[str], folder: Path | None) -> list[Node]:
     """The nodes, each after those it reads; unnamed and equally named ones get a name of their own."""
-    nodes = [_node(p, i, folder) for i, p in enumerate(proto.graph.node)]
+    nodes = [file_node(p, i, folder) for i, p in enumerate(proto.graph.node)]
     producer: dict[str, int] = {}
     names: set[str] = set()
     for i, node in enumerate(nodes):

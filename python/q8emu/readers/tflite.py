@@ -52,7 +52,7 @@ def read_tflite(model: Path | str | bytes) -> Graph:
         TooLarge: a tensor beyond the limit.
         UnsupportedOperator: an operator, element type or attribute that q8emu does not emulate.
     """
-    data = model if isinstance(model, bytes) else _bytes(Path(model))
+    data = model if isinstance(model, bytes) else read_bytes(Path(model))
     try:
         return _graph(root(data))
     except Damaged as error:
@@ -61,7 +61,13 @@ def read_tflite(model: Path | str | bytes) -> Graph:
         ) from error
 
 
-def _bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        BadInput: there is none.
+        TooLarge: it is longer than a TFLite file can be.
+    """
     if not path.is_file():
         raise BadInput(f"There is no model file '{path}'; expected the path of a .tflite file.")
     size = path.stat().st_size
@@ -79,8 +85,8 @@ def _graph(model: Table) -> Graph:
         raise BadModel("The TFLite file has no subgraph; expected a network.")
     main = subgraphs[0]  # others are reached through control flow only, which is refused
     tensors = read_tensors(main, model)
-    inputs = _indices(main, schema.SubGraph.INPUTS, tensors, "the model's inputs")
-    outputs = _indices(main, schema.SubGraph.OUTPUTS, tensors, "the model's outputs")
+    inputs = tensor_indices(main, schema.SubGraph.INPUTS, tensors, "the model's inputs")
+    outputs = tensor_indices(main, schema.SubGraph.OUTPUTS, tensors, "the model's outputs")
     if not outputs:
         raise BadModel("The model has no outputs; there is nothing to compute.")
     builder = _Builder(tensors, inputs)
@@ -93,8 +99,12 @@ def _graph(model: Table) -> Graph:
     return builder.graph(outputs)
 
 
-def _indices(table: Table, field: int, tensors: Sequence[FileTensor], where: str) -> list[int]:
-    """Tensor indices; -1 stands for an absent operand."""
+def tensor_indices(table: Table, field: int, tensors: Sequence[FileTensor], where: str) -> list[int]:
+    """Tensor indices; -1 stands for an absent operand.
+
+    Raises:
+        BadModel: one that does not exist.
+    """
     found = [int(i) for i in table.array(field, np.dtype(np.int32))[: len(tensors) + 2]]
     wrong = next((i for i in found if not -1 <= i < len(tensors)), None)
     if wrong is not None:
@@ -107,8 +117,8 @@ def _operator(
 ) -> Operator:
     kind, union = _kind(table, index, codes)
     where = f"{kind} (operator {index})"
-    ins = _indices(table, schema.Operator.INPUTS, tensors, where)
-    outs = _indices(table, schema.Operator.OUTPUTS, tensors, where)
+    ins = tensor_indices(table, schema.Operator.INPUTS, tensors, where)
+    outs = tensor_indices(table, schema.Operator.OUTPUTS, tensors, where)
     if len(outs) != 1 or outs[0] < 0:
         raise BadModel(f"{where} has {len(outs)} outputs; expected one.")
     options = table.table(schema.Operator.BUILTIN_OPTIONS) if union is not None else None

@@ -8,22 +8,27 @@ shapes but those of the example that it was traced with; other ones can be given
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from q8emu.errors import BadInput, BadModel
 from q8emu.graph import Graph
 from q8emu.readers.shapes import checked_shape
-from q8emu.readers.torch_archive import Archive, Damaged, is_torch
+from q8emu.readers.torch_archive import Archive, is_torch
 from q8emu.readers.torch_code import Code
 from q8emu.readers.torch_modules import settle
 from q8emu.readers.torch_network import Network
 from q8emu.readers.torch_operators import operator
-from q8emu.readers.torch_pickle import Object, Tensor, load
+from q8emu.readers.torch_pickle import Tensor, load
+from q8emu.unpickle import Damaged, Object
 
 Shapes = Mapping[str, Sequence[int]]
+Visit = Callable[[str, Sequence[Any], Mapping[str, Any]], Any]
 
-__all__ = ["is_torch", "read_torch"]
+__all__ = ["is_torch", "read_torch", "visit_torch"]
 
 
 def read_torch(model: Path | str, shapes: Shapes | None = None, batch: int | None = None) -> Graph:
@@ -46,9 +51,29 @@ def read_torch(model: Path | str, shapes: Shapes | None = None, batch: int | Non
         TooLarge: a tensor beyond the limit.
         UnsupportedOperator: an operator, element type or attribute that q8emu does not emulate.
     """
-    archive = Archive(Path(model))
+    network = Network()
+    with _explained(model):
+        return network.graph(_evaluate(model, shapes or {}, batch, network, partial(operator, network))[1])
+
+
+def visit_torch(model: Path | str, shapes: Shapes, network: Network, visit: Visit) -> Object:
+    """Evaluate the code of a file; `visit` is called for each operator in turn and gives its result.
+
+    Returns:
+        The outermost module.
+
+    Raises:
+        Q8Error: as `read_torch`.
+    """
+    with _explained(model):
+        return _evaluate(model, shapes, None, network, visit)[0]
+
+
+@contextmanager
+def _explained(model: Path | str) -> Iterator[None]:
+    """Whatever a damaged file makes the evaluation raise is one sentence."""
     try:
-        return _graph(archive, shapes or {}, batch)
+        yield
     except (Damaged, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as problem:
         what = problem if isinstance(problem, Damaged) else f"something of the wrong kind ({problem})"
         raise BadModel(
@@ -57,17 +82,19 @@ def read_torch(model: Path | str, shapes: Shapes | None = None, batch: int | Non
         ) from problem
 
 
-def _graph(archive: Archive, shapes: Shapes, batch: int | None) -> Graph:
+def _evaluate(
+    model: Path | str, shapes: Shapes, batch: int | None, network: Network, visit: Visit
+) -> tuple[Object, Any]:
+    archive = Archive(Path(model))
     module = load(archive, "data")
     if not isinstance(module, Object):
         raise Damaged("no module")
     settle(module)
     constants = load(archive, "constants") if archive.has("constants.pkl") else ()
-    network = Network()
-    code = Code(archive, constants, lambda name, values, options: operator(network, name, values, options))
+    code = Code(archive, constants, visit)
     names = code.arguments(module.kind)
     inputs = [network.input(n, s) for n, s in zip(names, _shapes(archive, names, shapes, batch), strict=True)]
-    return network.graph(code.call(module, "forward", inputs))
+    return module, code.call(module, "forward", inputs)
 
 
 def _shapes(archive: Archive, names: Sequence[str], shapes: Shapes, batch: int | None) -> list[tuple[int, ...]]:

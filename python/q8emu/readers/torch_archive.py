@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from q8emu.errors import BadInput, BadModel, TooLarge
+from q8emu.unpickle import Damaged
 
 MAX_TEXT = 2**24
 """Largest member in bytes that is a pickle."""
@@ -21,10 +22,6 @@ MAX_CHANNELS = 2**22
 """Scales of quantized tensors in all."""
 
 MAX_MEMBERS = 2**17
-
-
-class Damaged(Exception):
-    """What is wrong with the file; the reader makes a sentence of it."""
 
 
 def is_torch(model: Path) -> bool:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from q8emu.errors import TooLarge, UnsupportedOperator
-from q8emu.readers.torch_archive import Archive, Damaged
-from q8emu.readers.torch_pickle import Object
+from q8emu.readers.torch_archive import Archive
+from q8emu.unpickle import Damaged, Object
 
 MAX_DEPTH = 64
 """Modules inside modules."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from q8emu.readers.torch_archive import Damaged
-from q8emu.readers.torch_pickle import Object, Tensor
+from q8emu.readers.torch_pickle import Tensor
+from q8emu.unpickle import Damaged, Object
 
 PACKED = "_packed_params"
 _CONV = "torch.classes.quantized.Conv2dPackedParamsBase"

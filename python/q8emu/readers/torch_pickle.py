@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pickles of a TorchScript file, read by a machine of our own that knows the instructions torch writes.
-
-No class is looked up and no function is called by name: an object is its class name with its state, a tensor is where
-its numbers are in the archive, and the closed list CALLS says what the few functions mean.
-"""
+"""The pickles of a TorchScript file: what torch writes into them, and where the numbers of their tensors are."""
 
 from __future__ import annotations
 
-import pickletools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from q8emu.errors import TooLarge
+from q8emu import unpickle
 from q8emu.readers.shapes import MAX_RANK, checked_shape
-from q8emu.readers.torch_archive import Archive, Damaged
-
-MAX_INSTRUCTIONS = 2**21
-"""In one pickle; each makes one value at most."""
+from q8emu.readers.torch_archive import Archive
+from q8emu.unpickle import Damaged
 
 STORAGES: dict[str, tuple[str, str]] = {  # class → numpy dtype, and how q8emu calls the type
     "torch BoolStorage": ("bool", "bool"),
@@ -35,31 +28,6 @@ STORAGES: dict[str, tuple[str, str]] = {  # class → numpy dtype, and how q8emu
     "torch QUInt8Storage": ("uint8", "uint8"),
     "torch ShortStorage": ("int16", "int16"),
 }
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name in a module."""
-
-    name: str
-
-
-@dataclass
-class Object:
-    """An instance: the name of its class, and what it was built from."""
-
-    kind: str
-    state: Any = field(default=None, repr=False)  # may contain itself
-
-    def attribute(self, name: str) -> Any:
-        """A named attribute.
-
-        Raises:
-            Damaged: there is none.
-        """
-        if not isinstance(self.state, dict) or name not in self.state:
-            raise Damaged(f"no attribute '{name}' in its {self.kind.rsplit('.', 1)[-1]}")
-        return self.state[name]
 
 
 @dataclass(frozen=True)
@@ -119,106 +87,16 @@ def load(archive: Archive, name: str) -> Any:
     Raises:
         Damaged: the pickle is not one that torch writes.
     """
-    machine = _Machine(archive, name)
-    try:
-        return machine.run(archive.text(f"{name}.pkl"))
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
-        raise Damaged(f"a pickle '{name}.pkl' that does not load ({type(problem).__name__}: {problem})") from problem
 
-
-class _Mark:
-    """Where a list on the stack begins."""
-
-
-_MARK = _Mark()
-_FIXED: dict[str, Callable[[], Any]] = {
-    "EMPTY_DICT": dict,
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "MARK": lambda: _MARK,
-    "NEWFALSE": lambda: False,
-    "NEWTRUE": lambda: True,
-    "NONE": lambda: None,
-}
-_LITERALS = frozenset({"BINFLOAT", "BININT", "BININT1", "BININT2", "BINUNICODE", "LONG1"})
-
-
-class _Machine:
-    def __init__(self, archive: Archive, folder: str) -> None:
-        self._archive, self._folder = archive, folder
-        self._stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
-
-    def run(self, content: bytes) -> Any:
-        for count, (code, argument, _) in enumerate(pickletools.genops(content)):
-            if count >= MAX_INSTRUCTIONS:
-                raise TooLarge(f"The pickle '{self._folder}.pkl' has more than {MAX_INSTRUCTIONS:,} instructions.")
-            if code.name == "STOP":
-                return self._stack.pop()
-            self._step(code.name, argument)
-        raise Damaged(f"a pickle '{self._folder}.pkl' without an end")
-
-    def _step(self, code: str, argument: Any) -> None:
-        stack = self._stack
-        if code in _LITERALS:
-            stack.append(argument)
-        elif code in _FIXED:
-            stack.append(_FIXED[code]())
-        elif code in ("BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = stack[-1]
-        elif code in ("BINGET", "LONG_BINGET"):
-            stack.append(self._memo[argument])
-        elif code == "GLOBAL":
-            stack.append(Global(argument))
-        elif code in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            stack.append(tuple([stack.pop() for _ in range(int(code[-1]))][::-1]))
-        elif code == "BINPERSID":
-            stack.append(self._storage(stack.pop()))
-        elif code != "PROTO":
-            self._build(code)
-
-    def _build(self, code: str) -> None:
-        stack = self._stack
-        if code == "TUPLE":
-            stack.append(tuple(self._marked()))
-        elif code in ("APPEND", "APPENDS"):
-            more = [stack.pop()] if code == "APPEND" else self._marked()
-            stack[-1].extend(more)
-        elif code in ("SETITEM", "SETITEMS"):
-            flat = [stack.pop(), stack.pop()][::-1] if code == "SETITEM" else self._marked()
-            if not all(isinstance(key, (str, int, float)) for key in flat[::2]):  # the hash of a tuple has no bounds
-                raise Damaged("a dictionary with keys that are neither text nor numbers")
-            stack[-1].update(zip(flat[::2], flat[1::2], strict=True))
-        elif code == "NEWOBJ":
-            _, kind = stack.pop(), stack.pop()
-            stack.append(Object(kind.name.replace(" ", ".")))
-        elif code == "BUILD":
-            state, made = stack.pop(), stack[-1]
-            if not isinstance(made, Object) or made.state is not None:
-                raise Damaged("a pickle that builds something else than an object")
-            made.state = state
-        elif code == "REDUCE":
-            arguments, function = stack.pop(), stack.pop()
-            if not isinstance(function, Global) or function.name not in CALLS:
-                what = f"'{function.name}'" if isinstance(function, Global) else "something that is no function"
-                raise Damaged(f"a pickle that calls {what}, which q8emu does not")
-            stack.append(CALLS[function.name](*arguments))
-        else:
-            raise Damaged(f"a pickle with the instruction {code}, which torch does not write")
-
-    def _marked(self) -> list[Any]:
-        found: list[Any] = []
-        while (top := self._stack.pop()) is not _MARK:
-            found.append(top)
-        return found[::-1]
-
-    def _storage(self, key: Any) -> Storage:
-        word, kind, name, _, elements = key
+    def storage(key: Any) -> Storage:
+        word, kind, member, _, elements = key
         if word != "storage" or kind.name not in STORAGES:
             raise Damaged(f"a storage of kind '{kind.name}'; expected one of {', '.join(sorted(STORAGES))}")
-        if not isinstance(name, str) or not isinstance(elements, int) or elements < 0:
+        if not isinstance(member, str) or not isinstance(elements, int) or elements < 0:
             raise Damaged("a storage without a name and a number of elements")
-        return Storage(self._archive, f"{self._folder}/{name}", *STORAGES[kind.name], elements)
+        return Storage(archive, f"{name}/{member}", *STORAGES[kind.name], elements)
+
+    return unpickle.load(archive.text(f"{name}.pkl"), f"{name}.pkl", TORCH, storage)
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> Tensor:
@@ -269,3 +147,5 @@ CALLS: dict[str, Callable[..., Any]] = {
     "torch.jit._pickle restore_type_tag": lambda value, tag: value,
 }
 """The functions that a pickle may call, and what they mean here."""
+
+TORCH = unpickle.Dialect("torch", frozenset({"BINFLOAT", "BININT", "BININT1", "BININT2", "BINUNICODE", "LONG1"}), CALLS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""softmax: a table of 256 exponentials, a sequential float32 sum, one division per element; softmax_fixed: int32."""
+"""softmax: a table of 256 exponentials, a sequential float32 sum, float64 quotients; softmax_fixed: int32."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from q8emu.numerics.fixed_point import one_over_one_plus
 from q8emu.numerics.multiplier import doubling_high_mul
 from q8emu.numerics.rounding import half_away
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, integer, real, wrap32
+from q8emu.steps.base import Arrays, bounds, integer, real
 
 
 def _exponentials(step: Step, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -27,14 +27,11 @@ def _exponentials(step: Step, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def spec(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
-    """e = table[255 + x - max x]; v = f32(f32(e * numerator) / sum of e); y = saturate(rne(v) + zero_point)."""
+    """e = table[255 + x - max x]; v = f64(f64(e * numerator) / sum of e); y = saturate(rne(v) + zero_point)."""
     e, total = _exponentials(step, inputs[0])
-    with np.errstate(over="ignore", invalid="ignore"):
-        v = (e * real(step, "numerator_bits")) / total
-    fits = np.abs(v) < np.float32(2**31)  # false for infinity and NaN, which convert to the least int32
-    q = np.where(fits, np.rint(np.where(fits, v, 0)), -(2.0**31)).astype(np.int64)
-    q = wrap32(q + integer(step, "y_zero_point"))
-    q = np.minimum(q, 255) & 255 if outs[0].dtype == "uint8" else np.clip(q, -128, 127)
+    v = e.astype(np.float64) * np.float64(real(step, "numerator_bits")) / total.astype(np.float64)
+    q = np.rint(np.minimum(v, 2.0**9)).astype(np.int64) + integer(step, "y_zero_point")  # 2^9: beyond every range
+    q = np.clip(q, *numerics.limits(outs[0].dtype))
     return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]
 
 
