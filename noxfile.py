@@ -87,6 +87,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """The benchmark table: fails where a bar that counts on this CPU is missed. Rows on real data need Q8EMU_DATA."""
+    session.install(".[test,litert]")
+    session.run("python", "tests/bench_table.py", *session.posargs)
+
+
+@nox.session(default=False)
 def conformance_resnet8(session: nox.Session) -> None:
     """The eight ResNet8 models on CIFAR-10, 10,000 images against `ort`, 1,000 against all. Needs Q8EMU_DATA."""
     data = os.environ.get("Q8EMU_DATA") or session.error("needs Q8EMU_DATA=DIR, a folder with cifar10/")

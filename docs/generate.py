@@ -144,7 +144,14 @@ def bit_widths() -> str:
         (f"`{cell['layer']}`", f"{100 * cell['enabled'] / images:.1f}", f"{100 * cell['disabled'] / images:.1f}")
         for cell in found["layers"]
     ]
-    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'in all but it'), layers)}"
+    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'x() -> str:
+    """The measured rows of docs/bench.json, and where, when and how they were measured."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    import bench_report
+
+    found = bench_report.read()
+    rows = table(bench_report.HEAD, [bench_report.cells(row) for row in found["rows"]])
+    return f"{rows}\n{table(('measured on', ''), found['machine'].items())}"
 
 
 def kernels() -> str:
@@ -207,6 +214,7 @@ def option(param: Any) -> tuple[str, str, str]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "bench": bench,
     "bit-widths": bit_widths,
     "commands": commands,
     "conformance": conformance,

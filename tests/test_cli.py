@@ -53,7 +53,7 @@ def test_the_command_line_starts_without_heavy_imports() -> None:
     assert found.stdout == "[]\n", found.stderr
 
 
-COMMANDS = tuple(",convert,data,data check,data fetch,draw,inspect,models,models fetch,run,verify".split(","))
+COMMANDS = tuple(",bench,convert,data,data check,data fetch,draw,inspect,models,models fetch,run,verify".split(","))
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -40,7 +40,7 @@ FLOORS = (
     {"fingerprint", "inspect"},
     {"verify"},
     {"ptq"},
-    {"api", "convert", "diff", "draw"},
+    {"api", "bench", "convert", "diff", "draw"},
     {"cli"},
     {"__main__"},
 )
@@ -242,7 +242,7 @@ def test_an_unknown_isa_is_an_error_that_lists_the_known() -> None:
 def isa_objects() -> list[Path]:
     """The object files of kernels for one ISA in the build folders of this checkout, sanitizer builds apart."""
     named = os.environ.get("Q8EMU_BUILD")
-    folders = [Path(named)] if named else sorted((ROOT / "build").glob("*"))
+    folders = [Path(named)] if named else sorted(p.parent for p in (ROOT / "build").glob("*/CMakeCache.txt"))
     plain = [f for f in folders if "-fsanitize" not in (f / "CMakeCache.txt").read_text()] if folders else []
     return [p for f in plain for isa in ISA_ORDER[:-1] for p in sorted(f.rglob(f"kernels/*/{isa}.cpp.o"))]
 

@@ -169,6 +169,20 @@ class Emulator:
                 progress(done, total * self.samples_per_run, "emulating")
         return whole
 
+    def step_times(self, inputs: Mapping[str, np.ndarray]) -> tuple[int, ...]:
+        """Nanoseconds of each step, added over runs and threads; at the end those of copying inputs and outputs.
+
+        Args:
+            inputs: as for `run`; only the outputs are recorded.
+
+        Raises:
+            BadInput: the inputs are not the model's, or not all steps are run by the core.
+        """
+        cuts = list(self._cuts(count_runs(inputs, self.specs)))
+        parts = [take(inputs, self.specs, cut.start, cut.batch * cut.runs) for cut in cuts]
+        times = [self.runner_for(c.batch).step_times(part, c.runs) for c, part in zip(cuts, parts, strict=True)]
+        return tuple(map(sum, zip(*times, strict=True)))
+
     def _cuts(self, total: int) -> Iterator[Cut]:
         """What each call of the core takes: blocks, as many for each thread; the rest one by one."""
         if not self.is_symbolic:

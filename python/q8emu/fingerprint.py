@@ -21,7 +21,7 @@ def fingerprint(emulator: Emulator, inputs: Mapping[str, np.ndarray]) -> dict[st
     return {
         "q8emu": f"{version()}, {build()}",
         "kernels": f"{runner.isa}: {', '.join(dict.fromkeys(runner.kernels))}",
-        "python": f"{platform.python_version()}, {', '.join(_packages())}",
+        "python": f"{platform.python_version()}, {', '.join(packages())}",
         "cpu": this_cpu().describe(),
         "platform": platform.platform(),
         "model sha256": model_sha256(emulator.model),
@@ -55,7 +55,8 @@ def inputs_sha256(inputs: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _packages() -> list[str]:
+def packages() -> list[str]:
+    """The versions of the runtimes that are installed."""
     found = []
     for name in ("numpy", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro"):
         try:

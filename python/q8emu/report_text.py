@@ -188,14 +188,15 @@ def _show_verdicts(report: Report, console: Console) -> None:
             soft_wrap=not console.is_terminal,
         )
         for row in oracle.outputs:
-            line(console, f"    output '{row.name}': {_output(row)}")
+            line(console, f"    output '{row.name}': {output_text(row)}")
     line(console, "")
     line(console, RULE, "dim")
     style = _STYLES.get(report.verdict, "bold green")
     line(console, f"verdict: {report.verdict} (decided by {', '.join(report.deciding) or 'nothing'})", style)
 
 
-def _output(row: TensorResult) -> str:
+def output_text(row: TensorResult) -> str:
+    """How a final output compares, in words."""
     if row.failure:
         return row.failure
     flips = "" if row.argmax_flips is None else f", {row.argmax_flips:,} inputs change their class"

@@ -29,6 +29,10 @@ class OracleSession(Protocol):
         """Run one batch and record the tapped tensors and the final outputs."""
         ...
 
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Run one batch as a deployment does, nothing tapped and nothing compared: the final outputs by name."""
+        ...
+
 
 @runtime_checkable
 class FileSession(OracleSession, Protocol):

@@ -103,11 +103,8 @@ class LiteRTSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch, of the size that the file fixes, through both and compare their final outputs bit for bit."""
-        try:
-            plain = self._invoke(self._plain, inputs, self._outputs)
-            seen = self._invoke(self._tapped, inputs, self._outputs | self._taps) if self._taps else plain
-        except (RuntimeError, ValueError) as refusal:  # what LiteRT raises
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {first_line(refusal)}") from refusal
+        plain = self.run_plain(inputs)
+        seen = self._invoke(self._tapped, inputs, self._outputs | self._taps) if self._taps else plain
         return Trace(
             source=self._oracle.name,
             tensors={name: seen[name] for name in self._taps},
@@ -115,6 +112,10 @@ class LiteRTSession:
             provenance=self._provenance,
             undisturbed=first_difference(plain, seen),
         )
+
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch through the plain interpreter alone."""
+        return self._invoke(self._plain, inputs, self._outputs)
 
     def _interpreter(self, content: bytes, threads: int, *, keep: bool) -> Any:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -131,10 +132,13 @@ class LiteRTSession:
     def _invoke(
         self, interpreter: Any, inputs: Mapping[str, np.ndarray], wanted: Mapping[str, int]
     ) -> dict[str, np.ndarray]:
-        for name, detail in self._inputs.items():
-            interpreter.set_tensor(detail["index"], np.ascontiguousarray(inputs[name]))
-        interpreter.invoke()
-        return {name: np.array(interpreter.get_tensor(index)) for name, index in wanted.items()}
+        try:
+            for name, detail in self._inputs.items():
+                interpreter.set_tensor(detail["index"], np.ascontiguousarray(inputs[name]))
+            interpreter.invoke()
+            return {name: interpreter.get_tensor(index) for name, index in wanted.items()}  # copies
+        except (RuntimeError, ValueError) as refusal:  # what LiteRT raises
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {first_line(refusal)}") from refusal
 
 
 def _with_outputs(content: bytes, indices: Sequence[int]) -> bytes:

@@ -84,12 +84,7 @@ class ReferenceSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch."""
-        try:
-            with np.errstate(all="ignore"):
-                found = self._evaluator.run(None, dict(inputs), intermediate=True)
-        except Exception as refusal:  # numpy, onnx and the evaluator raise many types
-            reason = f"{type(refusal).__name__}: {refusal}".splitlines()[0][:300]
-            raise BackendUnavailable(f"oracle 'onnx-reference' fails to run this model: {reason}") from refusal
+        found = self._values(inputs)
         return Trace(
             source=OnnxReference.name,
             tensors={name: np.asarray(found[name]) for name in self._taps},
@@ -97,6 +92,21 @@ class ReferenceSession:
             provenance=self._provenance,
             float_nodes=self._float_nodes,
         )
+
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch for its final outputs."""
+        found = self._values(inputs)
+        return {name: np.asarray(found[name]) for name in self._outputs}
+
+    def _values(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        """Every tensor of one run."""
+        try:
+            with np.errstate(all="ignore"):
+                found: Mapping[str, Any] = self._evaluator.run(None, dict(inputs), intermediate=True)
+        except Exception as refusal:  # numpy, onnx and the evaluator raise many types
+            reason = f"{type(refusal).__name__}: {refusal}".splitlines()[0][:300]
+            raise BackendUnavailable(f"oracle 'onnx-reference' fails to run this model: {reason}") from refusal
+        return found
 
 
 _FLOATS = frozenset({0, 1, 10, 11, 16})  # TensorProto: unknown, FLOAT, FLOAT16, DOUBLE, BFLOAT16

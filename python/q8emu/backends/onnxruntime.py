@@ -116,15 +116,9 @@ class OrtSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch through both sessions and compare their final outputs bit for bit; without taps one runs."""
-        feeds = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
         names = list(dict.fromkeys([*self._outputs, *self._tapped.taps]))
-        try:
-            plain = dict(zip(self._outputs, self._plain.run(self._outputs, feeds), strict=True))
-            seen = plain
-            if self._tapped.taps:
-                seen = dict(zip(names, self._session_tapped.run(names, feeds), strict=True))
-        except Exception as refusal:  # see open
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_first_line(refusal)}") from refusal
+        plain = self.run_plain(inputs)
+        seen = self._outcome(self._session_tapped, names, inputs) if self._tapped.taps else plain
         tensors = {name: self._unshift(name, seen[name]) for name in self._tapped.taps}
         return Trace(
             source=self._oracle.name,
@@ -134,6 +128,17 @@ class OrtSession:
             float_nodes=self._float_nodes,
             undisturbed=self._disturbed or _first_difference(plain, seen),
         )
+
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch through the plain session alone."""
+        return self._outcome(self._plain, self._outputs, inputs)
+
+    def _outcome(self, session: Any, names: Sequence[str], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        feeds = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        try:
+            return dict(zip(names, session.run(names, feeds), strict=True))
+        except Exception as refusal:  # see open
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_first_line(refusal)}") from refusal
 
     def _unshift(self, name: str, array: np.ndarray) -> np.ndarray:
         return (array ^ np.uint8(128)).view(np.int8) if name in self._tapped.shifted else array

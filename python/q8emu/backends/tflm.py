@@ -96,8 +96,8 @@ class TFLMSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch, of the size that the file fixes, through both and compare their final outputs bit for bit."""
+        plain = self.run_plain(inputs)
         try:
-            plain = self._invoke(self._plain, inputs)
             seen = self._invoke(self._tapped, inputs) if self._taps else plain
             tensors = {n: self._shaped(n, self._tapped.GetTensor(i, 0)["tensor_data"]) for n, i in self._taps.items()}
         except (RuntimeError, ValueError) as refusal:  # what TFLite Micro raises
@@ -109,6 +109,13 @@ class TFLMSession:
             provenance=self._provenance,
             undisturbed=first_difference(plain, seen),
         )
+
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch through the plain interpreter alone."""
+        try:
+            return self._invoke(self._plain, inputs)
+        except (RuntimeError, ValueError) as refusal:  # what TFLite Micro raises
+            raise BackendUnavailable(f"oracle 'tflm' fails to run: {first_line(refusal)}") from refusal
 
     def _invoke(self, interpreter: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         for i, name in enumerate(self._inputs):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import platform
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,17 +113,10 @@ class TorchSession:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> Trace:
         """Run one batch through both and compare their final results bit for bit."""
-        import torch
-
-        feeds = [torch.from_numpy(np.array(inputs[name])) for name in self._names]
-        try:
-            with under(self._oracle.engine, self._threads), torch.no_grad():
-                plain = _outputs(self._plain(*feeds))
-                shown = self._tapped(self._owner._c, *feeds) if self._taps else None
-        except (RuntimeError, ValueError) as refusal:  # what torch raises
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_sentence(refusal)}") from refusal
-        if shown is None:
+        plain = self.run_plain(inputs)
+        if not self._taps:
             return Trace(self._oracle.name, {}, plain, provenance=self._provenance)
+        shown = self._call(lambda *feeds: self._tapped(self._owner._c, *feeds), inputs)
         final, inner = shown[: self._results], shown[self._results :]
         seen = _outputs(final if self._results > 1 else final[0])
         named = seen | self._named(inner)
@@ -145,6 +138,20 @@ class TorchSession:
         self._bases = _show_tensors(graph)
         graph.makeMultiOutputIntoTuple()
         self._tapped = torch._C._create_function_from_graph("tapped", graph)
+
+    def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run one batch through the module as it is."""
+        return _outputs(self._call(self._plain, inputs))
+
+    def _call(self, function: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> Any:
+        import torch
+
+        feeds = [torch.from_numpy(np.array(inputs[name])) for name in self._names]
+        try:
+            with under(self._oracle.engine, self._threads), torch.no_grad():
+                return function(*feeds)
+        except (RuntimeError, ValueError) as refusal:  # what torch raises
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_sentence(refusal)}") from refusal
 
     def _named(self, tensors: Sequence[Any]) -> dict[str, np.ndarray]:
         """The quantized ones by the names that the reader gives them, in the order of the code."""

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from q8emu.cli.bench import bench
 from q8emu.cli.compare_models import compare_models
 from q8emu.cli.convert import convert
 from q8emu.cli.data import data
@@ -40,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.command()(bench)
 app.command()(compare_models)
 app.command()(convert)
 app.command()(diff)

@@ -92,6 +92,11 @@ class InputChoice:
         if len(named) > 1:
             raise BadInput(f"The inputs can come from one place only; found {' and '.join(named)}.")
 
+    @property
+    def is_given(self) -> bool:
+        """Do the options name a source?"""
+        return any(value is not None for value in (self.inputs, self.random, self.cifar10))
+
     def load(self, emulator: Emulator) -> tuple[Mapping[str, np.ndarray] | None, str]:
         """The inputs and how to call them; None where the options name none."""
         from q8emu import inputs

@@ -103,7 +103,7 @@ def run(
             typer.echo(f"{name} {described}")
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, option: str = "--output") -> None:
     """Refuse a place that cannot be written to before anything is computed.
 
     Raises:
@@ -112,7 +112,7 @@ def check_output(path: Path) -> None:
     from q8emu.errors import BadInput
 
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise BadInput(f"--output: cannot write '{path}'; expected a file name in an existing folder.")
+        raise BadInput(f"{option}: cannot write '{path}'; expected a file name in an existing folder.")
 
 
 def chosen_tensors(emulator: Emulator, names: Iterable[str], *, all_tensors: bool) -> list[str]:
