@@ -144,7 +144,10 @@ def bit_widths() -> str:
         (f"`{cell['layer']}`", f"{100 * cell['enabled'] / images:.1f}", f"{100 * cell['disabled'] / images:.1f}")
         for cell in found["layers"]
     ]
-    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'x() -> str:
+    return f"{grid}\n{table(('layer', f'{width} weights in it alone', 'in all but it'), layers)}"
+
+
+def bench() -> str:
     """The measured rows of docs/bench.json, and where, when and how they were measured."""
     sys.path.insert(0, str(ROOT / "tests"))
     import bench_report

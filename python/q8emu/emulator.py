@@ -55,7 +55,6 @@ class Options:
         no_host: refuse models with float islands?
         accumulators: record accumulators too?
         shapes: of the inputs by name, for files that do not say them (PyTorch); under "" of the only input.
-        taps: record every quantized tensor? Without, only the outputs come back, faster.
     """
 
     numerics: str = "ort"
@@ -66,7 +65,6 @@ class Options:
     no_host: bool = False
     accumulators: bool = False
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    taps: bool = True
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,6 @@ class Emulator:
                 kernels=options.kernels,
                 threads=options.threads,
                 accumulators=options.accumulators,
-                taps=options.taps,
             )
         return self._runners[batch]
 

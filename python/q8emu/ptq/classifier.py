@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -192,34 +192,25 @@ def open_classifier(
 
 def _emulated(model: Path, kind: str, numerics: str, threads: int, batch: int | None, *, named: bool) -> Classifier:
     shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
-    options = Options(numerics, threads=threads, batch=batch, shapes=shapes, taps=False)
     try:
-        first = Emulator(model, options)
-        first.runner  # noqa: B018  lowered now, not after the data was read
+        emulator = Emulator(model, Options(numerics, threads=threads, batch=batch, shapes=shapes))
+        emulator.runner  # noqa: B018  lowered now, not after the data was read
     except Q8Error as problem:
         if named or kind != "PyTorch":
             raise
         raise type(problem)(
             f"{problem} --backend {TORCH} runs the code of the file inside PyTorch; name it for files that you trust."
         ) from problem
-    if len(first.specs) != 1:
-        raise _not_one_input(len(first.specs))
-    spec = first.specs[0]
-    workers = [first]
-    if not first.is_symbolic:  # runs are short: side by side, each with one thread
-        workers = [Emulator(model, replace(options, threads=1)) for _ in range(threads)]
-    size = (batch or BATCH) if first.is_symbolic else first.samples_per_run
+    if len(emulator.specs) != 1:
+        raise _not_one_input(len(emulator.specs))
+    spec, fixed = emulator.specs[0], emulator.samples_per_run
+    size = batch or max(BATCH // fixed, 1) * fixed
     taken = ModelInput(spec.name, spec.dtype, spec.shape[1:])
-    executes = tuple(_emulate(worker, spec.name) for worker in workers)
-    return Classifier(model, kind, Q8EMU, numerics, f"q8emu {version()}", taken, size, threads, executes)
 
-
-def _emulate(emulator: Emulator, name: str) -> Execute:
     def execute(inputs: np.ndarray) -> Mapping[str, np.ndarray]:
-        parts = [part.run().outputs for part in emulator.batches({name: inputs})]
-        return {output: np.concatenate([part[output] for part in parts]) for output in parts[0]}
+        return emulator.run({spec.name: inputs}, tensors=()).outputs
 
-    return execute
+    return Classifier(model, kind, Q8EMU, numerics, f"q8emu {version()}", taken, size, threads, (execute,))
 
 
 def _session(model: Path, kind: str, name: str, threads: int, batch: int | None) -> Classifier:
@@ -261,7 +252,7 @@ def _module(model: Path, backend: str, threads: int, batch: int | None) -> Class
 
 
 def _execute(session: OracleSession, name: str) -> Execute:
-    return lambda inputs: session.run({name: inputs}).outputs
+    return lambda inputs: session.run_plain({name: inputs})
 
 
 def backends_for(kind: str) -> tuple[str, ...]:
