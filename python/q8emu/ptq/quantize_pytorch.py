@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from q8emu.backends import BACKENDS
+from q8emu.backends.torch import Torch
 from q8emu.datasets import pixels
 from q8emu.emulator import Emulator, Options
 from q8emu.errors import ConversionFailed
@@ -90,9 +92,14 @@ def quantize_pytorch(
 
 
 def _verify(written: Path, backend: str, images: np.ndarray) -> str:
-    name = f"torch-{backend}"
-    if name not in PROFILES:
-        return f"not compared: q8emu has no profile that promises the bits of the engine {backend}"
+    oracles = {n: o for n, o in BACKENDS.items() if isinstance(o, Torch) and o.engine == backend and n in PROFILES}
+    reasons = {name: oracle.why_unavailable() for name, oracle in oracles.items()}
+    name = next((name for name, reason in reasons.items() if reason is None), "")
+    if not name:
+        why = (
+            next(iter(reasons.values()), None) or f"q8emu has no profile that promises the bits of the engine {backend}"
+        )
+        return f"not compared: {why}"
     emulator = Emulator(written, Options(name))
     spec = emulator.specs[0]
     inputs = {spec.name: pixels.as_input(images, spec.dtype, pixels.layout_of(spec.shape) or "NCHW")}
