@@ -22,7 +22,7 @@ from q8emu.emulator import Emulator, Options, model_format
 from q8emu.errors import BadInput, Q8Error
 from q8emu.fingerprint import version
 from q8emu.ptq import torch_model
-from q8emu.ptq.model_file import is_torchscript
+from q8emu.ptq.model_file import input_shapes, is_torchscript
 
 Q8EMU, TORCH = "q8emu", "torch"
 DEFAULTS: Mapping[str, tuple[str, str]] = {
@@ -191,9 +191,9 @@ def open_classifier(
 
 
 def _emulated(model: Path, kind: str, numerics: str, threads: int, batch: int | None, *, named: bool) -> Classifier:
-    shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
     try:
-        emulator = Emulator(model, Options(numerics, threads=threads, batch=batch, shapes=shapes))
+        options = Options(numerics, threads=threads, batch=batch, shapes=input_shapes(model))
+        emulator = Emulator(model, options)
         emulator.runner  # noqa: B018  lowered now, not after the data was read
     except Q8Error as problem:
         if named or kind != "PyTorch":
@@ -224,11 +224,22 @@ def _session(model: Path, kind: str, name: str, threads: int, batch: int | None)
         raise _not_one_input(len(first.inputs))
     ((given, (dtype, shape)),) = first.inputs.items()
     fixed = shape[0] if shape else None
+    if shape is None:
+        shape = _traced_shape(model)
     if batch is not None and fixed not in (None, batch):
         raise BadInput(f"--batch {batch}: the model file fixes its batch to {fixed}; leave --batch out.")
     taken = ModelInput(given, dtype, None if shape is None else shape[1:])
     size, executes = fixed or batch or BATCH, tuple(_execute(session, given) for session in sessions)
     return Classifier(model, kind, name, None, oracle.version(), taken, size, threads, executes)
+
+
+def _traced_shape(model: Path) -> tuple[int, ...] | None:
+    """Shape of the one input of a TorchScript file that q8emu can read."""
+    try:
+        (spec,) = Emulator(model, Options(shapes=input_shapes(model))).specs
+    except (Q8Error, ValueError):
+        return None
+    return spec.shape
 
 
 def _module(model: Path, backend: str, threads: int, batch: int | None) -> Classifier:

@@ -18,6 +18,7 @@ from q8emu.readers.tflite import activation_dtypes
 
 LARGEST_CODE = 2**22  # bytes of one file of TorchScript code
 FLOAT, UNKNOWN = "float32", "unknown"
+IMAGE_SHAPES = ((1, 3, 32, 32), (1, 32, 32, 3))  # CIFAR-10, NCHW and NHWC
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,29 @@ def describe(model: Path) -> ModelFile:
     return ModelFile(model.name, kind, _dtype(model, kind), model.stat().st_size, model_sha256(model))
 
 
+def input_shapes(model: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes under which q8emu can read a file: those of a TorchScript file's traced example, else CIFAR-10 images.
+
+    Returns:
+        As `Options.shapes`; empty where the file itself says enough.
+    """
+    if model_format(model) == "PyTorch" and is_torchscript(model):
+        choices: list[dict[str, tuple[int, ...]]] = [{}, *({"": shape} for shape in IMAGE_SHAPES)]
+        for shapes in choices:
+            try:
+                Emulator(model, Options(shapes=shapes))
+            except Q8Error:
+                continue
+            return shapes
+    return {}
+
+
 def _dtype(model: Path, kind: str) -> str:
     """The dtype of most activations; "float32" where none is quantized, "unknown" where q8emu cannot tell."""
     if kind == "PyTorch" and not is_torchscript(model):
         return FLOAT
-    shapes = {"": (1, 3, 32, 32)} if kind == "PyTorch" else {}
     try:
-        graph = Emulator(model, Options(shapes=shapes)).graph
+        graph = Emulator(model, Options(shapes=input_shapes(model))).graph
         return _most(graph.tensors[name].dtype for node in graph.nodes for name in node.outputs if name)
     except Q8Error:
         if kind == "TFLite":

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from q8emu.emulator import Emulator, Options, model_format
+from q8emu.emulator import Emulator, Options
 from q8emu.errors import Q8Error
 from q8emu.graph import QUANTIZED_DTYPES, Graph, QuantParams
+from q8emu.ptq.model_file import input_shapes
 
 MOST_CLIPPED = 0.01
 """Share of clipped values from which on the data are called too wide for the quantizer."""
@@ -128,9 +129,8 @@ def _codes(part: np.ndarray, scale: np.float32, zero_point: int, limits: np.iinf
 
 def _find(model: Path) -> tuple[str, QuantParams, bool] | None:
     """Tensor and parameters of the first quantizer, and whether it is in the model."""
-    shapes = {"": (1, 3, 32, 32)} if model_format(model) == "PyTorch" else {}
     try:
-        graph = Emulator(model, Options(shapes=shapes)).graph
+        graph = Emulator(model, Options(shapes=input_shapes(model))).graph
     except Q8Error:
         return None
     return next(_quantizers(graph, graph.inputs[0]), None) if graph.inputs else None
