@@ -18,7 +18,7 @@ from q8emu.readers.tflite import activation_dtypes
 
 LARGEST_CODE = 2**22  # bytes of one file of TorchScript code
 FLOAT, UNKNOWN = "float32", "unknown"
-IMAGE_SHAPES = ((1, 3, 32, 32), (1, 32, 32, 3))  # CIFAR-10, NCHW and NHWC
+IMAGE_SHAPES: tuple[tuple[int, ...], ...] = ((1, 3, 32, 32), (1, 32, 32, 3))  # CIFAR-10, NCHW and NHWC
 
 
 @dataclass(frozen=True)
