@@ -329,7 +329,7 @@ def float_binary(seed: int) -> Single:
         scale = 2.0 ** m.c.integer(-6, 0) if m.c.chance(50) else m.rng.uniform(0.01, 1)
         params[f"{side}_scale_bits"] = bit(scale)
     if m.c.chance(50):
-        params["rounding"] = m.c.pick(0, 2, 4)
+        params["rounding"] = m.c.pick(0, 2, 4, 5)
     operands = [m.data(a, dtypes[0]), m.data(b, dtypes[1])]
     return m.single("float_binary", operands, [(dtypes[2], out)], params | m.clamp(dtypes[2]))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import onnx
 import pytest
 
 from command_line import Outcome
-from float_models import CLASSES, residual, samples
+from float_models import residual, samples
 from q8emu.cli.output import console
 from q8emu.cli.quantize import show_map
 from q8emu.ptq.bit_map import WIDTHS, BitMap, Cell, LayerCell
@@ -197,21 +196,3 @@ def test_the_public_checkpoint_keeps_its_accuracy(
     Outcome(capsys, "quantize", model, *data, "--per-class", 5, "-o", tmp_path / "few.onnx").assert_sentence(
         "at least 20"
     )
-
-
-def test_a_pytorch_file_goes_to_fx(
-    cifar10_dir: Path, tmp_path: Path, capsys: Capture, package: Callable[..., ModuleType]
-) -> None:
-    """Exact against PyTorch's own engine; the options of ONNX are refused."""
-    package("onnx2torch", "onnx2torch")
-    from q8emu.ptq.torch_model import save
-
-    source = save(onnx.load(residual(tmp_path / "f.onnx", ("N", 3, 32, 32), pixels=True)), tmp_path / "f.pt")
-    options = ("--data", cifar10_dir, "--per-class", 20)
-    found = Outcome(capsys, "quantize", source, *options, "--json")
-    assert found.code == 0, found.err
-    assert re.match(r"torch-fbgemm(-avx2)?: exact\.|not compared: oracle 'torch-fbgemm' is", found.json["verified"])
-    assert (tmp_path / "f_fbgemm.samples.json").is_file()
-    Outcome(capsys, "quantize", source, "--dtype", "int8").assert_sentence("--dtype: only for ONNX files")
-    Outcome(capsys, "quantize", source, *options).assert_sentence("exists")
-    assert CLASSES == 5

@@ -7,6 +7,7 @@ Q8EMU_ONNX2TORCH=1 says that it is installed: a test here then fails, rather tha
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,3 +197,17 @@ def test_inputs_of_the_check() -> None:
     made = float_inputs({"x": (None, 4), "y": (2, None)})
     assert made["x"].shape == (4, 4) and made["y"].shape == (2, 1)
     assert made["x"][::2].max() < 1 < made["x"][1::2].max() < 255
+
+
+def test_a_pytorch_file_goes_to_fx(cifar10_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exact against PyTorch's own engine; the options of ONNX are refused."""
+    from q8emu.ptq.torch_model import save
+
+    source = save(onnx.load(residual(tmp_path / "f.onnx", ("N", 3, 32, 32), pixels=True)), tmp_path / "f.pt")
+    options = ("--data", cifar10_dir, "--per-class", 20)
+    found = Outcome(capsys, "quantize", source, *options, "--json")
+    assert found.code == 0, found.err
+    assert re.match(r"torch-fbgemm(-avx2)?: exact\.|not compared: oracle 'torch-fbgemm' is", found.json["verified"])
+    assert (tmp_path / "f_fbgemm.samples.json").is_file()
+    Outcome(capsys, "quantize", source, "--dtype", "int8").assert_sentence("--dtype: only for ONNX files")
+    Outcome(capsys, "quantize", source, *options).assert_sentence("exists")

@@ -116,6 +116,19 @@ def test_every_sum_of_two_values(tmp_path: Path) -> None:
     assert report.exit_code == 0, report.oracles[0].sentence
 
 
+def test_sums_left_over_by_vectors(tmp_path: Path) -> None:
+    """63 elements, no whole group; the sum is a tie but for how it is quantized."""
+    import torch
+
+    a, b = Operand(0.005633682478219271, 242), Operand(0.3284394443035126, 159)
+    feeds = {"x": np.full((1, 1, 1, 63), -0.8394187, np.float32), "y": np.full((1, 1, 1, 63), 3.2843945, np.float32)}
+    op = torch.ops.quantized.add
+    made = module([a, b], lambda self, x, y: op(x, y, 0.37615033984184265, 117))
+    path = Case("add", made, feeds).save(tmp_path / "model.pt", "fbgemm")
+    report = verify(path, feeds, numerics=fbgemm(), against=[fbgemm()])
+    assert report.exit_code == 0, report.oracles[0].sentence
+
+
 # The ResNet8
 
 

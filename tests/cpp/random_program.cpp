@@ -126,7 +126,8 @@ void conv2d(ProgramBuilder& b) { convolution(b, false); }
 void depthwise_conv2d(ProgramBuilder& b) { convolution(b, true); }
 
 void matmul(ProgramBuilder& b) {
-  const int64_t m = b.pick({1, 2, 5, 9, 17}), k = b.pick({1, 2, 3, 4, 17, 64, 101, 650}), n = b.pick({1, 7, 16, 17, 33, 70});
+  const int64_t m = b.pick({1, 2, 5, 9, 17}), k = b.pick({1, 2, 3, 4, 17, 64, 101, 650}),
+                n = b.pick({1, 7, 16, 17, 33, 70});
   const DType a_dtype = b.quantized(), b_dtype = b.quantized();
   Shape a_shape, b_shape, y_shape;
   for (const int64_t size : b.shape(0, 2)) {
@@ -206,7 +207,7 @@ void float_binary(ProgramBuilder& b) {
   b.set("a_zero_point", b.zero_point(a_dtype));
   b.set("b_zero_point", b.zero_point(b_dtype));
   for (const char* name : {"a_scale_bits", "b_scale_bits", "y_scale_bits"}) b.set_f32(name, b.scale(0.1f));
-  if (b.chance(50)) b.set("rounding", b.pick({0, 2, 4}));
+  if (b.chance(50)) b.set("rounding", b.pick({0, 2, 4, 5}));
   b.set_range(y_dtype);
 }
 

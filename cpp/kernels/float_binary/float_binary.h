@@ -2,9 +2,9 @@
 // The family float_binary: dequantize two vectors, one binary32 operation, quantize.
 //
 //   d_a = f32(f32(a - a_zp) * a_scale), d_b alike;  v = f32(f32(d_a op d_b) / y_scale), NaN to the least value;
-//   or as the family quantize with its rule half_even_fused, or with half_even_reciprocal, under which
-//   d_a = fma(a, a_scale, f32(-a_zp * a_scale)), d_b alike;
-//   y = clamp(half_even(v saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin, qmax)
+//   or as the family quantize with its rule half_even_fused, or that of f32(f32(d * f32(1 / y_scale)) + f32(y_zp))
+//   (half_even_added), or with half_even_reciprocal, under which d_a = fma(a, a_scale, f32(-a_zp * a_scale)), d_b
+//   alike; y = clamp(half_even(v saturated to [dmin - y_zp, dmax - y_zp]) + y_zp, qmin, qmax)
 //
 // Layouts  a, b, y vectors; a step of 0 repeats one element. The dtypes may differ.
 // Ranges   zero points within their dtypes; scales positive and finite.
@@ -36,7 +36,7 @@ struct FloatBinaryArgs {
   float b_scale;
   float y_scale;
   FloatOperator op;
-  QuantizeRule rule = QuantizeRule::half_even;  // or half_even_reciprocal, half_even_fused
+  QuantizeRule rule = QuantizeRule::half_even;  // or half_even_reciprocal, _fused, _added
   QuantizedRange range;
 };
 

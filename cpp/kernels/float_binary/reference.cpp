@@ -46,6 +46,9 @@ void run(const FloatBinaryArgs& args) {
       case QuantizeRule::half_even_fused:
         y[i] = static_cast<Y>(quantize_inside_saturating(std::fma(real_y, reciprocal, zero_point), args.range));
         break;
+      case QuantizeRule::half_even_added:
+        y[i] = static_cast<Y>(quantize_inside_saturating(real_y * reciprocal + zero_point, args.range));
+        break;
       default:
         y[i] = static_cast<Y>(quantize_outside(real_y / args.y_scale, args.range));
     }

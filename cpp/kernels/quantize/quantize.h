@@ -30,7 +30,8 @@ enum class QuantizeRule : int32_t {
   half_away = 1,
   half_even_reciprocal = 2,
   half_away_float64 = 3,
-  half_even_fused = 4
+  half_even_fused = 4,
+  half_even_added = 5  // sums of two values only: product and zero point with a rounding each
 };
 
 struct QuantizeArgs {

@@ -18,9 +18,9 @@ class FloatBinary final : public BinaryStep<FloatBinaryArgs> {
     args_.a_scale = reader.positive_f32("a_scale_bits");
     args_.b_scale = reader.positive_f32("b_scale_bits");
     args_.y_scale = reader.positive_f32("y_scale_bits");
-    if (reader.has("rounding")) args_.rule = static_cast<QuantizeRule>(reader.integer("rounding", 0, 4));
+    if (reader.has("rounding")) args_.rule = static_cast<QuantizeRule>(reader.integer("rounding", 0, 5));
     reader.require(args_.rule != QuantizeRule::half_away && args_.rule != QuantizeRule::half_away_float64,
-                   "rounding must be 0, 2 or 4");
+                   "rounding must be 0, 2, 4 or 5");
     args_.range = reader.range(reader.output().dtype);
     reader.finish();
   }

@@ -21,6 +21,7 @@ UNARY = frozenset(
     "Relu Selu Sigmoid Softplus Softsign Sqrt Tanh ThresholdedRelu".split()
 )
 BINARY = frozenset("Add Div Max Min Mul Pow Sub".split())
+LARGEST_EXACT = 64  # twice 255 times it, or its negative, is within int16
 _INTEGER = ("QLinear", "QGemm", "ConvInteger", "MatMulInteger", "DynamicQuantizeMatMul")
 
 
@@ -32,7 +33,7 @@ class Executed:
         self._nodes = list(graph.node)
         self._producer = {name: node for node in self._nodes for name in node.output if name}
         self._dtype = {init.name: init.data_type for init in graph.initializer}
-        self._constants = frozenset(self._dtype)
+        self._constants = {init.name: init for init in graph.initializer}
         self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
         self._dtype |= {value.name: value.type.tensor_type.elem_type for value in graph.input}
 
@@ -84,11 +85,23 @@ class Executed:
                     queue.append((operand, in_float))
         return min(region, key=_rank, default=None)
 
-    def mixes_u8_and_s8(self, *, computed: bool = False) -> bool:
-        """Does an integer product take uint8 activations and int8 weights? `computed`: weights that are no constant."""
+    def mixes_u8_and_s8(self, *, large: bool = False) -> bool:
+        """Does an integer product take uint8 activations and int8 weights?
+
+        Args:
+            large: only such that a sum of two products can leave int16: weights that are computed, or not in [-64, 64].
+        """
         mixing = [node for node in self._nodes if self._operand_types(node) == (2, 3)]  # TensorProto.UINT8, INT8
         weights = {node.input[_ZERO_POINTS[_plain(node.op_type)][1][1]] for node in mixing}
-        return bool(weights - self._constants if computed else weights)
+        return any(not large or self._is_large(name) for name in weights)
+
+    def _is_large(self, weights: str) -> bool:
+        from onnx import numpy_helper
+
+        if weights not in self._constants:
+            return True
+        values = numpy_helper.to_array(self._constants[weights])
+        return bool(values.size) and max(-int(values.min()), int(values.max())) > LARGEST_EXACT
 
     def _operand_types(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Element types of both operands of an integer product, (0, 0) for other nodes."""

@@ -158,10 +158,10 @@ class OrtSession:
                 f"oracle '{self._oracle.name}': {saturates}, and it refuses this model with {PRECISE}=1, which would "
                 f"make it exact ({_first_line(refusal)}); {otherwise}"
             ) from refusal
-        if precise.mixes_u8_and_s8(computed=True):  # constant weights that stay int8 are too small to saturate
+        if precise.mixes_u8_and_s8(large=True):
             raise BackendUnavailable(
                 f"oracle '{self._oracle.name}': {saturates}, and {PRECISE}=1 makes those with constant int8 weights "
-                f"exact only, while this model multiplies two tensors that it computes; {otherwise}"
+                f"exact only where it can rewrite them, which it does not for all of this model's; {otherwise}"
             )
         return precise
 

@@ -96,7 +96,8 @@ class Numerics:
             requantized;
             "float_reciprocal": dequantized and added in float32, then half_even of f32(sum * f32(1 / y_scale)) for
             whole groups of 64 elements as they are in memory, where fma(a, a_scale, f32(-a_zero_point * a_scale))
-            dequantizes; quantized by `quantize` for the others;
+            dequantizes; quantized by `quantize` for the others; "float_reciprocal_added": the others by half_even of
+            f32(f32(sum * f32(1 / y_scale)) + y_zero_point);
             "common_shift_22": both ratios to y_scale as integers over one power of two, the larger with 22 bits,
             half_away of their sum; "qlinear_22": that where ONNX Runtime fuses the addition, else "float".
         multiply: "ratio": integer product, float32 ratio, zero point inside the rounding (QLinearMul);
@@ -182,6 +183,7 @@ class Numerics:
         "converted",
         "aligned",
         "float_reciprocal",
+        "float_reciprocal_added",
         "common_shift_22",
         "qlinear_22",
     ]

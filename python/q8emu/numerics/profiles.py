@@ -171,6 +171,7 @@ TORCH_FBGEMM_AVX2 = replace(
     reproduces="PyTorch 2.13 CPU, engine fbgemm, x86-64 with AVX2 and without AVX-512",
     oracle="torch-fbgemm-avx2",
     overflow="pair_saturate_all",
+    add="float_reciprocal_added",
     average_pool="by_memory_8",
 )
 

@@ -198,7 +198,7 @@ DIVISION = ("half_away", "toward_zero")
 """What the values of the step parameter `division` mean."""
 
 
-QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64", "half_even_fused")
+QUANTIZE = ("half_even", "half_away", "half_even_reciprocal", "half_away_float64", "half_even_fused", "half_even_added")
 """What the values of the step parameter `rounding` mean."""
 
 
@@ -214,7 +214,8 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
         dtype: int8 or uint8.
         rounding: half_even; half_away; half_even_reciprocal: v = f32(x * f32(1 / scale)), ties to even;
             half_away_float64: v = f64(x / scale), ties away from zero; half_even_fused: y = half_even of fma(x,
-            f32(1 / scale), zp), limited to [dmin, dmax], NaN to the least value.
+            f32(1 / scale), zp), limited to [dmin, dmax], NaN to the least value; half_even_added: likewise of
+            f32(f32(x * f32(1 / scale)) + zp).
 
     Source: ONNX QuantizeLinear; ONNX Runtime, core/mlas/lib/quantize.cpp.
 
@@ -226,9 +227,10 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
     bottom, top = (np.float32(low) - np.float32(zero_point)), (np.float32(high) - np.float32(zero_point))
     v: np.ndarray
     with np.errstate(over="ignore", invalid="ignore"):
-        if rounding == "half_even_fused":
-            fused = fma_array(x, np.float32(1) / np.float32(scale), np.float32(zero_point))
-            limited = np.where(np.isnan(fused), low, np.clip(fused, np.float32(low), np.float32(high)))
+        if rounding in ("half_even_fused", "half_even_added"):
+            reciprocal, added = np.float32(1) / np.float32(scale), np.float32(zero_point)
+            inside = fma_array(x, reciprocal, added) if rounding == "half_even_fused" else x * reciprocal + added
+            limited = np.where(np.isnan(inside), low, np.clip(inside, np.float32(low), np.float32(high)))
             return np.rint(limited).astype(dtype)
         if rounding == "half_even_reciprocal":
             v = (x * (np.float32(1) / np.float32(scale))).astype(np.float32)

@@ -43,7 +43,7 @@ def lower(node: Node, low: Lowering) -> None:
         return lower_common_shift(node, low, 1)
     if low.numerics.add == "common_shift_22" or (low.numerics.add == "qlinear_22" and is_fused(node)):
         return lower_common_shift_22(node, low)
-    if low.numerics.add == "float_reciprocal":
+    if low.numerics.add in ("float_reciprocal", "float_reciprocal_added"):
         return lower_by_64(node, low)
     if low.numerics.add in BRANCHES:
         return lower_branches(node, low, 1)

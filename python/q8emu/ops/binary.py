@@ -62,7 +62,8 @@ def lower_by_64(node: Node, low: Lowering) -> None:
     """
     name, params = node.outputs[0], _float_params(node, 0)
     fast = params | {"rounding": spec.QUANTIZE.index("half_even_reciprocal")}
-    slow = params | {"rounding": spec.QUANTIZE.index("half_even_fused")}
+    rest = "half_even_added" if low.numerics.add == "float_reciprocal_added" else "half_even_fused"
+    slow = params | {"rounding": spec.QUANTIZE.index(rest)}
     elements = low.graph.tensors[name].elements
     same = len({low.graph.tensors[n].shape for n in (*node.inputs, name)}) == 1
     if not same or node.attrs.get("memory") == "mixed":
