@@ -22,6 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import q8emu
 from command_line import Outcome
+from float_models import residual as small_float
 from q8emu.datasets.pixels import as_input
 from q8emu.errors import ConversionFailed, Q8Error
 from q8emu.models.resnet8 import float_model
@@ -203,7 +204,7 @@ def test_a_pytorch_file_goes_to_fx(cifar10_dir: Path, tmp_path: Path, capsys: py
     """Exact against PyTorch's own engine; the options of ONNX are refused."""
     from q8emu.ptq.torch_model import save
 
-    source = save(onnx.load(residual(tmp_path / "f.onnx", ("N", 3, 32, 32), pixels=True)), tmp_path / "f.pt")
+    source = save(onnx.load(small_float(tmp_path / "f.onnx", ("N", 3, 32, 32), pixels=True)), tmp_path / "f.pt")
     options = ("--data", cifar10_dir, "--per-class", 20)
     found = Outcome(capsys, "quantize", source, *options, "--json")
     assert found.code == 0, found.err
