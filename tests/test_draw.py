@@ -108,8 +108,9 @@ def test_the_two_spellings_give_one_picture(tmp_path: Path) -> None:
     assert len(pictures[0][0]) == 18
 
 
-def test_the_same_bytes_each_time(small: Path, tmp_path: Path, graphviz: None) -> None:
+def test_the_same_bytes_each_time(small: Path, tmp_path: Path, graphviz: None, package: Any) -> None:
     """In new interpreters with other hash seeds."""
+    package("pydot", "workflow")
     found = []
     for seed in ("1", "2"):
         for style, form in (("annotated", "dot"), ("annotated", "svg"), ("plain", "dot")):
@@ -131,7 +132,7 @@ def test_what_stays_in_float_has_another_colour(tmp_path: Path) -> None:
     assert KINDS["add"][2] not in dot, "the legend names what is there"
 
 
-def test_tflite(tmp_path: Path) -> None:
+def test_tflite(tmp_path: Path, package: Any) -> None:
     """An Add of a constant joins no branches; the file's axes; a fused activation by its name."""
     f = File()
     x = f.tensor("x", "int8", (1, 4), [0.5], [3])
@@ -146,6 +147,7 @@ def test_tflite(tmp_path: Path) -> None:
     assert [(add.node, add.ratio_name, add.ratio) for add in drawing.adds] == [("t", "b/a", 2.0)]
     dot = (tmp_path / "m.dot").read_text(encoding="utf-8")
     assert "constant int8 4" in dot and "relu" in dot
+    package("pydot", "workflow")
     assert "op#" in source(path, tmp_path, style="plain")
 
 
@@ -161,8 +163,10 @@ def test_pictures_of_the_real_models(data_dir: Path, tmp_path: Path, graphviz: N
 
 
 @pytest.mark.parametrize("style", ["annotated", "plain"])
-def test_hostile_names_stay_names(style: Any, small: Path, tmp_path: Path, graphviz: None) -> None:
+def test_hostile_names_stay_names(style: Any, small: Path, tmp_path: Path, graphviz: None, package: Any) -> None:
     """The picture is legal XML with as many boxes as ever; names are short and carry no control character."""
+    if style == "plain":
+        package("pydot", "workflow")
     before = q8emu.draw(small, tmp_path / "good.svg", style=style)
     proto = onnx.load(small)
     renamed: dict[str, str] = {}
