@@ -222,8 +222,8 @@ def quantize(x: np.ndarray, scale: Values, zero_point: Values, dtype: str, round
     Example:
         >>> quantize(np.float32([-0.5, 0.5, 1.5]), np.float32(1), np.int32(1), "int8")
         array([1, 1, 3], dtype=int8)
-        >>> beside_a_tie = np.float32([3.2843945]) - np.float32(0.8394187), np.float32(0.37615034), np.int32(117), "uint8"
-        >>> [int(quantize(*beside_a_tie, rounding)[0]) for rounding in ("half_even_fused", "half_even_added")]
+        >>> near_a_tie = np.float32([3.2843945]) - np.float32(0.8394187), np.float32(0.37615034), np.int32(117), "uint8"
+        >>> [int(quantize(*near_a_tie, rounding)[0]) for rounding in ("half_even_fused", "half_even_added")]
         [123, 124]
     """
     low, high = limits(dtype)
