@@ -25,7 +25,7 @@ from q8emu.steps import SPECS
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "q8emu"
 KERNELS = ROOT / "cpp" / "kernels"
-ISA_ORDER = ("avx512vnni", "avx2", "reference")
+ISA_ORDER = ("avx512vnni", "avx2", "dotprod", "reference")
 
 # Each unit of the package imports units of lower floors only; those of one floor do not know each other.
 FLOORS = (

@@ -8,10 +8,24 @@
 #include "base/cpu.h"
 #include "base/error.h"
 
+#if Q8EMU_AARCH64 && defined(__linux__)
+#include <sys/auxv.h>
+#endif
+
 namespace q8 {
 namespace {
 
-constexpr Isa all_isas[] = {Isa::avx512vnni, Isa::avx2, Isa::reference};
+constexpr Isa all_isas[] = {Isa::dotprod, Isa::avx512vnni, Isa::avx2, Isa::reference};
+
+bool has_dotprod() {
+#if Q8EMU_AARCH64 && defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif Q8EMU_AARCH64 && defined(__APPLE__)
+  return true;  // every CPU that macOS runs on
+#else
+  return false;
+#endif
+}
 
 bool is_supported(Isa isa) {
 #if Q8EMU_X86_64
@@ -25,9 +39,11 @@ bool is_supported(Isa isa) {
              __builtin_cpu_supports("avx512vnni");
     case Isa::reference:
       return true;
+    case Isa::dotprod:
+      break;
   }
 #endif
-  return isa == Isa::reference;
+  return isa == Isa::reference || (isa == Isa::dotprod && has_dotprod());
 }
 
 std::string join_names(const std::vector<Isa>& isas) {
@@ -40,6 +56,8 @@ std::string join_names(const std::vector<Isa>& isas) {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::dotprod:
+      return "dotprod";
     case Isa::avx512vnni:
       return "avx512vnni";
     case Isa::avx2:
@@ -51,11 +69,12 @@ const char* isa_name(Isa isa) {
 }
 
 std::vector<Isa> compiled_isas() {
-#if Q8EMU_X86_64
-  return {std::begin(all_isas), std::end(all_isas)};
-#else
-  return {Isa::reference};
-#endif
+  std::vector<Isa> isas{std::begin(all_isas), std::end(all_isas)};
+  std::erase_if(isas, [](Isa isa) {
+    if (isa == Isa::dotprod) return !Q8EMU_AARCH64;
+    return isa != Isa::reference && !Q8EMU_X86_64;
+  });
+  return isas;
 }
 
 std::vector<Isa> supported_isas() {
