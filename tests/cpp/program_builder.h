@@ -49,6 +49,13 @@ class ProgramBuilder {
     step_.inputs.push_back(number);
     (constant ? out_.program.constants : out_.inputs).emplace(number, random_array(dtype, shape));
   }
+  void filled_input(DType dtype, const Shape& shape, uint8_t value, bool constant) {
+    const int64_t number = buffer(dtype, shape);
+    step_.inputs.push_back(number);
+    const size_t bytes = static_cast<size_t>(element_count(shape)) * dtype_bytes(dtype);
+    const Array array{.dtype = dtype, .shape = shape, .bytes = std::vector<std::byte>(bytes, std::byte{value})};
+    (constant ? out_.program.constants : out_.inputs).emplace(number, array);
+  }
   void output(DType dtype, const Shape& shape) { step_.outputs.push_back(buffer(dtype, shape)); }
 
   // Fields.
@@ -111,7 +118,8 @@ class ProgramBuilder {
   float special() {
     using Limits = std::numeric_limits<float>;
     const float values[] = {Limits::quiet_NaN(), Limits::infinity(), Limits::max(), 2147483648.0f, -0.0f};
-    return values[between(0, 4)] * (chance(50) ? 1.0f : -1.0f);
+    const float value = values[between(0, 4)];
+    return chance(50) ? value : -value;
   }
   int64_t zero_or_all(DType dtype) { return (chance(50) ? dtype_min(dtype) : dtype_max(dtype)) & 0xFF; }
 

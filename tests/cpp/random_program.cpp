@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random legal Programs of one step: one function per kind, and their list.
+// Random legal Programs of one step: one function per kind, and their list. Two draws are two statements, initializers
+// or declarators: the order of arguments and of operands is up to the compiler.
 #include "random_program.h"
 
 #include <algorithm>
@@ -49,7 +50,8 @@ void requantization(ProgramBuilder& b, DType dtype, float magnitude, int64_t len
       staged(b, lengths);
     } else {
       b.int32_array("multiplier", b.chance(10) ? 0 : 1 << 30, INT32_MAX, {lengths});
-      b.int32_array("shift", b.chance(20) ? 1 : 36, b.chance(20) ? 62 : 44, {lengths});
+      const int64_t least = b.chance(20) ? 1 : 36, most = b.chance(20) ? 62 : 44;
+      b.int32_array("shift", least, most, {lengths});
       if (has_channels && rule > 1 && b.chance(50)) b.set("double_rounding_from", b.between(0, lengths + 1));
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random Programs of every step kind: all ISAs, numbers of threads and numbers of runs in one call give the bits of the
 // reference kernels, a missing or unknown field is refused, and so is a damaged Program unless it too means something.
-// Meant to run under the sanitizers: the executor then poisons what lies between the buffers. Usage: q8emu_sanitize
-// [first seed] [Programs of each kind]
+// Meant to run under the sanitizers: the executor then poisons what lies between the buffers. Digests of the reference
+// results are printed, to compare processors. Usage: q8emu_sanitize [first seed] [Programs of each kind]
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -16,7 +16,7 @@
 #include "base/cpu.h"
 #include "base/error.h"
 #include "program/executor.h"
-#include "random_program.h"
+#include "run_program.h"
 
 namespace {
 
@@ -32,6 +32,7 @@ struct Counts {
   int64_t passed = 0;
   int64_t failed = 0;
   int64_t refused = 0;  // of the damaged Programs
+  Digest digest;        // of what the reference kernels give for the Programs of one kind
 
   void add(bool holds, const char* what, const char* kind, uint64_t seed, const char* isa, int64_t threads) {
     (holds ? passed : failed) += 1;
@@ -40,93 +41,6 @@ struct Counts {
                   static_cast<long long>(threads));
   }
 };
-
-ExecutorOptions options_for(const Program& program, Isa isa, int64_t threads) {
-  static const std::set<std::string> with_accumulators{"conv2d", "depthwise_conv2d", "matmul", "mean"};
-  ExecutorOptions options{.isa = isa,
-                          .threads = threads,
-                          .keep = program.steps[0].outputs,
-                          .keep_accumulators = {},
-                          .memory_limit = uint64_t{1} << 30};
-  if (with_accumulators.contains(program.steps[0].kind)) options.keep_accumulators.push_back(0);
-  return options;
-}
-
-std::vector<int64_t> file_order(const Shape& shape) {
-  std::vector<int64_t> perm;
-  for (size_t i = 0; i < shape.size(); ++i) perm.push_back(static_cast<int64_t>(i));
-  return perm;
-}
-
-// Arrays for the outputs and the accumulators of so many runs, and how they get there.
-class Results {
- public:
-  Results(const Program& program, const ExecutorOptions& options, int64_t runs) : runs_(runs) {
-    for (const int64_t number : program.steps[0].outputs) {
-      const Buffer& buffer = program.buffers[static_cast<size_t>(number)];
-      add(Direction::out_of_buffer, number, buffer.dtype, buffer.shape);
-    }
-    for (const int64_t step : options.keep_accumulators) {
-      const size_t y = static_cast<size_t>(program.steps[static_cast<size_t>(step)].outputs[0]);
-      add(Direction::accumulators, step, DType::s32, program.buffers[y].shape);
-    }
-    for (size_t i = 0; i < transfers_.size(); ++i) transfers_[i].tensor.data = bytes_[i].data();
-  }
-
-  const std::vector<Transfer>& transfers() const { return transfers_; }
-
-  // What run number `run` left behind.
-  std::vector<std::byte> of(int64_t run) const {
-    std::vector<std::byte> out;
-    for (const std::vector<std::byte>& bytes : bytes_) {
-      const auto part = static_cast<std::ptrdiff_t>(bytes.size()) / runs_;
-      out.insert(out.end(), bytes.begin() + run * part, bytes.begin() + (run + 1) * part);
-    }
-    return out;
-  }
-
- private:
-  void add(Direction direction, int64_t number, DType dtype, const Shape& shape) {
-    const int64_t elements = element_count(shape) * runs_;
-    bytes_.emplace_back(static_cast<size_t>(elements) * dtype_bytes(dtype));
-    transfers_.push_back({.direction = direction,
-                          .number = number,
-                          .shape = shape,
-                          .perm = file_order(shape),
-                          .tensor = {.dtype = dtype, .shape = {elements}, .data = nullptr}});
-  }
-
-  int64_t runs_;
-  std::vector<Transfer> transfers_;
-  std::vector<std::vector<std::byte>> bytes_;
-};
-
-// The outputs and the accumulators: of a run whose inputs were written before, twice; of each of five runs in one call;
-// of a run whose input is transferred. Empty if they are not the same.
-std::vector<std::byte> run(const RandomProgram& random, Isa isa, int64_t threads) {
-  const ExecutorOptions options = options_for(random.program, isa, threads);
-  Executor executor(random.program, options);
-  std::map<int64_t, Array> inputs = random.inputs;
-  for (auto& [number, array] : inputs) {
-    executor.write(number, {.dtype = array.dtype, .shape = array.shape, .data = array.bytes.data()});
-  }
-  const Results first(random.program, options, 1), again(random.program, options, 1), many(random.program, options, 5);
-  executor.run({.begin = 0, .end = 1, .transfers = first.transfers()});
-  executor.run({.begin = 0, .end = 1, .transfers = again.transfers()});
-  std::vector<Transfer> transfers = many.transfers();
-  for (auto& [number, array] : inputs) {
-    const TensorView tensor{.dtype = array.dtype, .shape = array.shape, .data = array.bytes.data()};
-    transfers.push_back({.direction = Direction::into_buffer,
-                         .number = number,
-                         .shape = array.shape,
-                         .perm = file_order(array.shape),
-                         .tensor = tensor});
-  }
-  executor.run({.begin = 0, .end = 1, .runs = 5, .transfers = transfers, .is_timed = true});
-  bool same = first.of(0) == again.of(0);
-  for (int64_t i = 0; i < 5; ++i) same = same && many.of(i) == first.of(0);
-  return same ? first.of(0) : std::vector<std::byte>{};
-}
 
 bool is_refused(const Program& program) {
   try {
@@ -218,20 +132,23 @@ void check_damaged(const RandomProgram& random, const char* kind, uint64_t seed,
       counts.refused += 1;
       continue;
     }
-    const std::vector<std::byte> expected = run(damaged, Isa::reference, 1);
+    const std::vector<std::byte> expected = results_of(damaged, Isa::reference, 1);
+    add_results(damaged.program, expected, counts.digest);
     for (const Isa isa : supported_isas()) {
-      counts.add(run(damaged, isa, 2) == expected, "damaged, differs from the reference", kind, seed, isa_name(isa), 2);
+      counts.add(results_of(damaged, isa, 2) == expected, "damaged, differs from the reference", kind, seed,
+                 isa_name(isa), 2);
     }
   }
 }
 
 void check_program(const char* kind, uint64_t seed, Counts& counts) {
   const RandomProgram random = random_program(kind, seed);
-  const std::vector<std::byte> expected = run(random, Isa::reference, 1);
+  const std::vector<std::byte> expected = results_of(random, Isa::reference, 1);
+  add_results(random.program, expected, counts.digest);
   for (const Isa isa : supported_isas()) {
     for (const int64_t threads : {1, 3, 6}) {  // six threads share each of five runs
-      counts.add(!expected.empty() && run(random, isa, threads) == expected, "differs from the reference", kind, seed,
-                 isa_name(isa), threads);
+      counts.add(!expected.empty() && results_of(random, isa, threads) == expected, "differs from the reference", kind,
+                 seed, isa_name(isa), threads);
     }
   }
   check_refusals(random, kind, seed, counts);
@@ -245,6 +162,7 @@ int main(int argc, char** argv) {
   const uint64_t programs = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 40;
   Counts counts;
   for (const char* kind : kinds) {
+    counts.digest = {};
     for (uint64_t seed = first; seed < first + programs; ++seed) {
       try {
         check_program(kind, seed, counts);
@@ -253,6 +171,7 @@ int main(int argc, char** argv) {
         counts.add(false, "a legal Program is refused", kind, seed, "any ISA", 1);
       }
     }
+    counts.digest.print(kind);
   }
   std::printf("seeds %llu to %llu of %zu step kinds: %lld passed, %lld failed; %lld damaged refused\n",
               static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + programs - 1),
