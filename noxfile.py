@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -58,9 +59,41 @@ def docs(session: nox.Session) -> None:
 def sanitize(session: nox.Session) -> None:
     """The core, without Python, under the address and undefined behaviour sanitizers."""
     session.install("cmake>=3.24", "ninja>=1.11")
-    session.run("cmake", "--preset", "asan-ubsan")
-    session.run("cmake", "--build", "--preset", "asan-ubsan")
-    session.run("ctest", "--preset", "asan-ubsan")
+    _ctest(session, "asan-ubsan")
+
+
+def _ctest(session: nox.Session, preset: str) -> set[str]:
+    """Build a preset and run its tests; the digests of reference results that they print."""
+    session.run("cmake", "--preset", preset)
+    session.run("cmake", "--build", "--preset", preset)
+    session.run("ctest", "--preset", preset)
+    log = Path("build", preset, "Testing", "Temporary", "LastTest.log").read_text(encoding="utf-8")
+    return {line for line in log.splitlines() if line.startswith("reference results of ")}
+
+
+@nox.session(default=False)
+def aarch64(session: nox.Session) -> None:
+    """The kernels for aarch64 under qemu-aarch64, and reference kernels that give the same bits as on this machine."""
+    _needs_qemu(session)
+    session.install("cmake>=3.24", "ninja>=1.11")
+    here, there = (_ctest(session, preset) for preset in ("asan-ubsan", "aarch64"))
+    if differ := sorted(there - here):
+        session.error("on aarch64 and here the digests differ:\n" + "\n".join(differ))
+    session.log(f"{len(there)} digests of reference results are the same on aarch64 and here")
+
+
+@nox.session(default=False)
+def aarch64_python(session: nox.Session) -> None:
+    """The tests of kernels, executor and numerics in a Python for aarch64; arguments after -- go to pytest."""
+    _needs_qemu(session)
+    session.install("cmake>=3.24", "ninja>=1.11", "pybind11>=3")
+    session.run("bash", ".ci/aarch64_python", *session.posargs, external=True)
+
+
+def _needs_qemu(session: nox.Session) -> None:
+    for command, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user")):
+        if shutil.which(command) is None:
+            session.error(f"needs {command}; on Debian: apt-get install {package}")
 
 
 @nox.session(default=False)

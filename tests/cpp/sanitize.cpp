@@ -170,8 +170,9 @@ int main(int argc, char** argv) {
         std::printf("%s\n", error.what());
         counts.add(false, "a legal Program is refused", kind, seed, "any ISA", 1);
       }
+      const uint64_t done = seed - first + 1;
+      if (done % 10 == 0) counts.digest.print(text(kind, " from seed ", first, ", ", done, " Programs").c_str());
     }
-    counts.digest.print(kind);
   }
   std::printf("seeds %llu to %llu of %zu step kinds: %lld passed, %lld failed; %lld damaged refused\n",
               static_cast<unsigned long long>(first), static_cast<unsigned long long>(first + programs - 1),
