@@ -66,12 +66,12 @@ class Random {
     const float few = std::ldexp(static_cast<float>(factor), exponent);
     return chance(50) ? few : few * (1.0f + static_cast<float>(number(0, 1 << 23)) * 0x1p-24f);
   }
-  // An accumulator that this factor takes to a half or next to it.
-  int32_t accumulator(double factor, const QuantizedRange& range) {
+  // An accumulator that this factor takes to a half or next to it, together with an addend.
+  int32_t accumulator(double factor, double addend, const QuantizedRange& range) {
     if (chance(8)) return pick({INT32_MIN, INT32_MIN + 1, INT32_MAX, INT32_MAX - 1, 0, 1, -1, 1 << 24, (1 << 24) + 1});
     if (chance(4)) return number(INT32_MIN, INT32_MAX);
-    const double v = std::nearbyint(half(range) / factor), beside = number(-1, 1);
-    return static_cast<int32_t>(std::clamp(v + beside, -2147483648.0, 2147483647.0));
+    const double v = std::nearbyint(half(range) / factor), beside = chance(50) ? 0 : number(-1, 1);
+    return static_cast<int32_t>(std::clamp(v + beside - std::nearbyint(addend), -2147483648.0, 2147483647.0));
   }
 
  private:
@@ -114,13 +114,18 @@ struct Tile {
         acc(static_cast<size_t>(rows * acc_stride)) {}
 
   int64_t stride() const { return parameters == 1 ? 0 : 1; }
-  // factor(c) is that of channel c
-  template <class Factor>
-  void fill(Random& random, const Factor& factor) {
+  // factor(c) and addend(c) are those of channel c
+  template <class Factor, class Addend>
+  void fill(Random& random, const Factor& factor, const Addend& addend) {
     for (int64_t i = 0; i < rows * acc_stride; ++i) {
       const int64_t c = std::min(i % acc_stride, channels - 1) * stride();
-      acc[static_cast<size_t>(i)] = random.accumulator(factor(static_cast<size_t>(c)), range);
+      acc[static_cast<size_t>(i)] =
+          random.accumulator(factor(static_cast<size_t>(c)), addend(static_cast<size_t>(c)), range);
     }
+  }
+  template <class Factor>
+  void fill(Random& random, const Factor& factor) {
+    fill(random, factor, [](size_t) { return 0.0; });
   }
   template <class Args>
   void give(Args& args) const {
@@ -170,19 +175,24 @@ void requantize_by_double(Random& random, uint64_t seed, Digest& digest) {
 void requantize_by_conversion(Random& random, uint64_t seed, Digest& digest) {
   Tile tile(random);
   std::vector<float> scale = scales(random, tile.parameters), bias;
+  const float bias_scale = random.pick({1.0f, 0.5f, 0.3f, 3e7f});
+  const bool has_bias = random.chance(70);
   for (int64_t i = 0; i < tile.parameters; ++i) {
     // v around 2^31, where the conversion turns over
     if (random.chance(10)) scale[static_cast<size_t>(i)] = random.pick({1.0f, 1.0000001f, 2.0f, 1e9f});
-    const float unit = random.pick({0.5f, 0.37f, 1e30f});
-    bias.push_back(static_cast<float>(random.number(-1000, 1000)) * unit);
+    // Mostly a product that is nearly an integer, and far larger than the sum: what it lacks shows if it is fused.
+    const float near_integer = static_cast<float>(random.number(-(1 << 24), 1 << 24)) / bias_scale;
+    bias.push_back(random.chance(5) ? 1e30f : random.chance(20) ? near_integer * 0.37f : near_integer);
   }
-  tile.fill(random, [&](size_t c) { return double{scale[c]}; });
+  tile.fill(
+      random, [&](size_t c) { return double{scale[c]}; },
+      [&](size_t c) { return has_bias ? double{bias[c]} * double{bias_scale} : 0.0; });
   RequantizeConvertedArgs args{};
   tile.give(args);
   args.scale = scale.data();
   args.parameter_stride = tile.stride();
-  args.bias = random.chance(50) ? bias.data() : nullptr;
-  args.bias_scale = random.pick({1.0f, 0.5f, 0.3f, 3e7f});
+  args.bias = has_bias ? bias.data() : nullptr;
+  args.bias_scale = bias_scale;
   compare<uint8_t>(requantize_converted_kernel, args, tile.elements(), "requantize_converted", seed, digest);
 }
 
