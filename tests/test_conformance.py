@@ -30,7 +30,7 @@ def test_short_form(row: Row, seed: int, package: Import) -> None:
     reason = conformance_table.missing(row)
     if reason is not None:
         pytest.skip(reason)
-    found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed)
+    found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed).found
     assert found.values + found.excused > 0
     assert found.differing == 0, (
         f"{found.first} (python tests/conformance_table.py --seed {seed} --operator {row.operator!r})"
