@@ -150,7 +150,7 @@ class OrtSession:
             return executed
         self._config[PRECISE] = "1"
         saturates = "this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of u8×s8 products"
-        otherwise = "compare on a CPU with VNNI, or with --against ort-unfused"
+        otherwise = "compare on a CPU with VNNI" + (", or with --against ort-unfused" if self._oracle is ORT else "")
         try:
             precise = self._look(self._model)[1]
         except Exception as refusal:  # see open
@@ -269,5 +269,5 @@ ORT = OnnxRuntime(
 )
 ORT_DEFAULT = OnnxRuntime("ort-default", "ONNX Runtime as it comes, no session options")
 ORT_UNFUSED = OnnxRuntime(
-    "ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False
+    "ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False, precise=True
 )
