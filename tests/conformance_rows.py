@@ -143,6 +143,7 @@ def torch_rows(profile: str, oracle: str) -> list[Row]:
 
 ROWS: tuple[Row, ...] = (
     *onnx_rows("ort", "ort"),
+    *onnx_rows("ort-x64-avx2", "ort-x64-avx2"),
     *onnx_rows("qdq", "ort-unfused", spellings=("qdq",)),
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),

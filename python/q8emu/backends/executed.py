@@ -93,7 +93,12 @@ class Executed:
             large: only such that a sum of two products can leave int16: weights that are computed, or not in [-64, 64];
                 an output that is one product has no such sum.
         """
-        mixing = [node for node in self._nodes if self._operand_types(node) == (2, 3)]  # TensorProto.UINT8, INT8
+        mixing = [
+            node
+            for node in self._nodes
+            if self._operand_types(node) == (2, 3)  # TensorProto.UINT8, INT8
+            and node.op_type != "ConvInteger"  # its weights come first, and become uint8
+        ]
         return any(not large or self._is_large(node) for node in mixing)
 
     def _is_large(self, node: onnx.NodeProto) -> bool:
