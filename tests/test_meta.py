@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import q8emu
-from q8emu import _core
+from q8emu import _core, fingerprint
 from q8emu.ops import OPS
 from q8emu.steps import SPECS
 
@@ -226,6 +226,14 @@ def test_a_forced_isa_is_the_one_that_runs(isa: str) -> None:
     active, (kernels,) = json.loads(done.stdout)
     assert active == isa
     assert f"matmul_{isa}" in kernels
+
+
+def test_an_emulated_isa_runs_only_where_it_is_named() -> None:
+    done = run_python("import os; os.environ.pop('Q8EMU_ISA', 0); from q8emu import _core; print(_core.active_isa())")
+    info = _core.build_info()
+    assert done.stdout.strip() == next(isa for isa in info["isas_supported"] if isa not in info["isas_emulated"])
+    assert set(info["isas_emulated"]) <= set(info["isas_compiled"]) - {"avx2", "reference"}
+    assert ("isas_emulated" in fingerprint.build()) == bool(info["isas_emulated"])
 
 
 def test_an_unknown_isa_is_an_error_that_lists_the_known() -> None:

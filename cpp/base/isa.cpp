@@ -16,13 +16,14 @@ constexpr Isa all_isas[] = {Isa::avx512vnni, Isa::avx2, Isa::reference};
 bool is_supported(Isa isa) {
 #if Q8EMU_X86_64
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512vnni = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512vnni");
   switch (isa) {
     case Isa::avx2:
       return avx2;
     case Isa::avx512vnni:
-      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vnni");
+      return is_emulated(isa) ? avx2 : avx512vnni;
     case Isa::reference:
       return true;
   }
@@ -58,6 +59,8 @@ std::vector<Isa> compiled_isas() {
 #endif
 }
 
+bool is_emulated(Isa isa) { return Q8EMU_EMULATE_VNNI != 0 && isa == Isa::avx512vnni; }
+
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas = compiled_isas();
   std::erase_if(isas, [](Isa isa) { return !is_supported(isa); });
@@ -77,7 +80,9 @@ Isa isa_from_name(std::string_view name, std::string_view asked_by) {
 
 Isa active_isa() {
   const char* forced = std::getenv("Q8EMU_ISA");
-  return forced == nullptr ? supported_isas().front() : isa_from_name(forced, "the environment variable Q8EMU_ISA");
+  if (forced != nullptr) return isa_from_name(forced, "the environment variable Q8EMU_ISA");
+  const std::vector<Isa> supported = supported_isas();
+  return *std::find_if_not(supported.begin(), supported.end(), is_emulated);
 }
 
 }  // namespace q8

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // depthwise_conv2d with AVX-512 VNNI: 32 channels at a time, two taps at a time.
-#include <immintrin.h>
-
 #include "kernels/depthwise_conv2d/depthwise_conv2d.h"
 #include "kernels/depthwise_conv2d/taps.h"
+#include "kernels/intrinsics.h"
 
 namespace q8 {
 namespace {

@@ -10,13 +10,12 @@
 // The middle term is 0 for the usual weights. All sums wrap modulo 2^32, where they are exact.
 #pragma once
 
-#include <immintrin.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
 #include "base/dtype.h"
+#include "kernels/intrinsics.h"
 
 namespace q8 {
 namespace {

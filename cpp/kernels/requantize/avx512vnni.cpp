@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize with AVX-512. To saturate, then round, then clamp is to clamp to [qmin - zp, qmax - zp] and round: the
 // bounds are integers inside the range of the dtype, and half_even is monotonic.
-#include <immintrin.h>
-
+#include "kernels/intrinsics.h"
 #include "kernels/requantize/requantize.h"
 
 namespace q8 {
