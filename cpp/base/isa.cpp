@@ -11,7 +11,7 @@
 namespace q8 {
 namespace {
 
-constexpr Isa all_isas[] = {Isa::avx512vnni, Isa::avx2, Isa::reference};
+constexpr Isa all_isas[] = {Isa::avx512vnni, Isa::avxvnni, Isa::avx2, Isa::reference};
 
 bool is_supported(Isa isa) {
 #if Q8EMU_X86_64
@@ -22,6 +22,8 @@ bool is_supported(Isa isa) {
   switch (isa) {
     case Isa::avx2:
       return avx2;
+    case Isa::avxvnni:
+      return avx2 && (is_emulated(isa) || __builtin_cpu_supports("avxvnni"));
     case Isa::avx512vnni:
       return is_emulated(isa) ? avx2 : avx512vnni;
     case Isa::reference:
@@ -43,6 +45,8 @@ const char* isa_name(Isa isa) {
   switch (isa) {
     case Isa::avx512vnni:
       return "avx512vnni";
+    case Isa::avxvnni:
+      return "avxvnni";
     case Isa::avx2:
       return "avx2";
     case Isa::reference:
@@ -59,7 +63,7 @@ std::vector<Isa> compiled_isas() {
 #endif
 }
 
-bool is_emulated(Isa isa) { return Q8EMU_EMULATE_VNNI != 0 && isa == Isa::avx512vnni; }
+bool is_emulated(Isa isa) { return Q8EMU_EMULATE_VNNI != 0 && (isa == Isa::avxvnni || isa == Isa::avx512vnni); }
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas = compiled_isas();

@@ -119,6 +119,9 @@ int32_t emulated_sum(const __m512i& vector) {
 #define _mm512_cvttpd_epi32(v) \
   q8::emulated_halves<__m256i, __m256d>(v, [](__m256d part) { return _mm256_cvttpd_epi32(part); })
 
+#define _mm256_dpbusd_avx_epi32(sums, x, w) simde_mm256_dpbusd_epi32(sums, x, w)
+#define _mm256_dpwssd_avx_epi32(sums, x, w) simde_mm256_dpwssd_epi32(sums, x, w)
+
 #define _mm512_srav_epi32(v, counts) q8::emulated_shift<int32_t>(v, counts)
 #define _mm512_srav_epi64(v, counts) q8::emulated_shift<int64_t>(v, counts)
 #define _mm512_srai_epi32(v, count) _mm512_srav_epi32(v, _mm512_set1_epi32(count))
