@@ -97,6 +97,24 @@ def _needs_qemu(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def emulate(session: nox.Session) -> None:
+    """The tests of exactness with the kernels for VNNI on a CPU without it. Needs SIMDe (Debian: libsimde-dev)."""
+    session.install("cmake>=3.24", "ninja>=1.11")
+    session.run("cmake", "--preset", "emulate")
+    session.run("cmake", "--build", "--preset", "emulate")
+    session.run("ctest", "--preset", "emulate")
+    option, folder = "cmake.define.Q8EMU_EMULATE_VNNI=ON", "build-dir=build/emulate-python"
+    session.install(".[test,workflow]", "-C", option, "-C", folder)
+    exact = ("kernels", "kernel_shapes", "executor", "numerics", "numerics_fixed", "numerics_staged", "fuzz", "meta")
+    files = [f"tests/test_{name}.py" for name in exact]
+    code = "from q8emu import build_info; print(*build_info()['isas_emulated'])"
+    for name in str(session.run("python", "-c", code, silent=True)).split():
+        session.log(f"Q8EMU_ISA={name}, emulated")
+        environment = {"Q8EMU_ISA": name, "Q8EMU_BUILD": "build/emulate-python"}
+        session.run("pytest", *files, *session.posargs, env=environment)
+
+
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """A hundred thousand random graphs: spec = reference = SIMD = ONNX Runtime. Takes hours."""
     session.install(".[test,workflow]")

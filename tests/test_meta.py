@@ -18,14 +18,14 @@ from pathlib import Path
 import pytest
 
 import q8emu
-from q8emu import _core
+from q8emu import _core, fingerprint
 from q8emu.ops import OPS
 from q8emu.steps import SPECS
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "q8emu"
 KERNELS = ROOT / "cpp" / "kernels"
-ISA_ORDER = ("avx512vnni", "avx2", "dotprod", "reference")
+ISA_ORDER = ("avx512vnni", "avxvnni", "avx2", "dotprod", "reference")
 
 # Each unit of the package imports units of lower floors only; those of one floor do not know each other.
 FLOORS = (
@@ -226,6 +226,31 @@ def test_a_forced_isa_is_the_one_that_runs(isa: str) -> None:
     active, (kernels,) = json.loads(done.stdout)
     assert active == isa
     assert f"matmul_{isa}" in kernels
+
+
+INCLUDED = {  # AVX-512 VNNI comes without AVX-VNNI on servers
+    "avx512vnni": ("avx512vnni", "avx2", "reference"),
+    "avxvnni": ("avxvnni", "avx2", "reference"),
+    "avx2": ("avx2", "reference"),
+    "reference": ("reference",),
+}
+
+
+def test_a_family_runs_the_best_kernel_that_the_isa_includes(isa: str) -> None:
+    listed = {symbol for p in KERNELS.glob("*/kernels.inc") for symbol, _ in listed_kernels(p.read_text())}
+    running = {symbol for names in q8emu.load(kernels=isa).runner.kernels for symbol in names.split(" + ")} & listed
+    assert len(running) > 5
+    for symbol in running:
+        family, _ = symbol.rsplit("_", 1)
+        assert symbol == next(f"{family}_{name}" for name in INCLUDED[isa] if f"{family}_{name}" in listed)
+
+
+def test_an_emulated_isa_runs_only_where_it_is_named() -> None:
+    done = run_python("import os; os.environ.pop('Q8EMU_ISA', 0); from q8emu import _core; print(_core.active_isa())")
+    info = _core.build_info()
+    assert done.stdout.strip() == next(isa for isa in info["isas_supported"] if isa not in info["isas_emulated"])
+    assert set(info["isas_emulated"]) <= set(info["isas_compiled"]) - {"avx2", "reference"}
+    assert ("isas_emulated" in fingerprint.build()) == bool(info["isas_emulated"])
 
 
 def test_an_unknown_isa_is_an_error_that_lists_the_known() -> None:

@@ -15,7 +15,7 @@
 namespace q8 {
 namespace {
 
-constexpr Isa all_isas[] = {Isa::dotprod, Isa::avx512vnni, Isa::avx2, Isa::reference};
+constexpr Isa all_isas[] = {Isa::dotprod, Isa::avx512vnni, Isa::avxvnni, Isa::avx2, Isa::reference};
 
 bool has_dotprod() {
 #if Q8EMU_AARCH64 && defined(__linux__)
@@ -30,13 +30,16 @@ bool has_dotprod() {
 bool is_supported(Isa isa) {
 #if Q8EMU_X86_64
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512vnni = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                          __builtin_cpu_supports("avx512vnni");
   switch (isa) {
     case Isa::avx2:
       return avx2;
+    case Isa::avxvnni:
+      return avx2 && (is_emulated(isa) || __builtin_cpu_supports("avxvnni"));
     case Isa::avx512vnni:
-      return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vnni");
+      return is_emulated(isa) ? avx2 : avx512vnni;
     case Isa::reference:
       return true;
     case Isa::dotprod:
@@ -60,6 +63,8 @@ const char* isa_name(Isa isa) {
       return "dotprod";
     case Isa::avx512vnni:
       return "avx512vnni";
+    case Isa::avxvnni:
+      return "avxvnni";
     case Isa::avx2:
       return "avx2";
     case Isa::reference:
@@ -76,6 +81,8 @@ std::vector<Isa> compiled_isas() {
   });
   return isas;
 }
+
+bool is_emulated(Isa isa) { return Q8EMU_EMULATE_VNNI != 0 && (isa == Isa::avxvnni || isa == Isa::avx512vnni); }
 
 std::vector<Isa> supported_isas() {
   std::vector<Isa> isas = compiled_isas();
@@ -96,7 +103,9 @@ Isa isa_from_name(std::string_view name, std::string_view asked_by) {
 
 Isa active_isa() {
   const char* forced = std::getenv("Q8EMU_ISA");
-  return forced == nullptr ? supported_isas().front() : isa_from_name(forced, "the environment variable Q8EMU_ISA");
+  if (forced != nullptr) return isa_from_name(forced, "the environment variable Q8EMU_ISA");
+  const std::vector<Isa> supported = supported_isas();
+  return *std::find_if_not(supported.begin(), supported.end(), is_emulated);
 }
 
 }  // namespace q8

@@ -23,6 +23,12 @@ std::vector<std::string> names(const std::vector<Isa>& isas) {
   return out;
 }
 
+std::vector<Isa> emulated_isas() {
+  std::vector<Isa> isas = compiled_isas();
+  std::erase_if(isas, [](Isa isa) { return !is_emulated(isa); });
+  return isas;
+}
+
 py::dict build_info() {
   std::vector<std::string> symbols;
   for (const KernelName& kernel : all_kernels()) symbols.push_back(kernel.symbol);
@@ -33,6 +39,7 @@ py::dict build_info() {
   info["build_type"] = Q8EMU_BUILD_TYPE;
   info["isas_compiled"] = names(compiled_isas());
   info["isas_supported"] = names(supported_isas());
+  info["isas_emulated"] = names(emulated_isas());
   info["isa_active"] = isa_name(active_isa());
   info["kernels"] = symbols;
   return info;
@@ -68,7 +75,7 @@ void register_build_info(py::module_& module) {
       "isas", [] { return names(supported_isas()); }, "The ISAs of this build that this CPU supports, best first.");
   module.def(
       "active_isa", [] { return isa_name(active_isa()); },
-      "The ISA that Q8EMU_ISA forces, or else the best supported one.");
+      "The ISA that Q8EMU_ISA forces, or else the best supported one that is not emulated.");
   module.def("peak_gmacs", &peak_gmacs, py::arg("isa"), py::arg("seconds") = 0.1,
              "Multiply-accumulates per second of one core by the multiply-add instruction of an ISA, in 10^9.");
 }

@@ -14,12 +14,12 @@ struct KernelName {
   std::string symbol;
 };
 
-// The best kernel that needs no more than `isa`. Tables are best first and end with the reference kernel.
+// The best kernel that needs no more than `isa` includes. Tables are best first and end with the reference kernel.
 template <class Entry, int count>
 const Entry& best_kernel(const Entry (&table)[count], Isa isa) {
   static_assert(count > 0);
   for (const Entry& entry : table) {
-    if (entry.isa <= isa) return entry;
+    if (includes(isa, entry.isa)) return entry;
   }
   return table[count - 1];
 }

@@ -104,7 +104,8 @@ def active_isa() -> str:
 def build_info() -> dict[str, str | list[str]]:
     """How the core was built, and which kernels it has and runs.
 
-    Keys: version, compiler, flags, build_type, isas_compiled, isas_supported, isa_active, kernels.
+    Keys: version, compiler, flags, build_type, isas_compiled, isas_supported, isas_emulated, isa_active, kernels.
+    Those of isas_emulated are compiled to code of a lower ISA, for tests: they run, slowly, only where they are named.
     """
 
 def isas() -> list[str]:

@@ -76,7 +76,8 @@ def build() -> str:
     except ImportError:  # the spec runs without it
         return "without the extension"
     info = _core.build_info()
-    return ", ".join(f"{key} {_text(info[key])}" for key in ("compiler", "build_type", "flags", "isas_supported"))
+    keys = ["compiler", "build_type", "flags", "isas_supported", *(["isas_emulated"] if info["isas_emulated"] else [])]
+    return ", ".join(f"{key} {_text(info[key])}" for key in keys)
 
 
 def _text(value: str | list[str]) -> str:

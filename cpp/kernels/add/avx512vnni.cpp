@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // add with AVX-512. To saturate, then round, then clamp is to clamp to [qmin, qmax] and round: the bounds are integers
 // inside the range of the dtype, and half_even is monotonic.
-#include <immintrin.h>
-
 #include "kernels/add/add.h"
+#include "kernels/intrinsics.h"
 
 namespace q8 {
 namespace {

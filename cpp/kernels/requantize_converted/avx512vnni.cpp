@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize_converted with AVX-512. What is not below 2^31 becomes the lower bound; then to round, add and clamp is to
 // clamp to [qmin - zp, qmax - zp] and round: the bounds are integers, and half_even is monotonic.
-#include <immintrin.h>
-
+#include "kernels/intrinsics.h"
 #include "kernels/requantize_converted/requantize_converted.h"
 
 namespace q8 {

@@ -2,8 +2,7 @@
 // requantize_float64 with AVX-512. Nearest with ties away from zero is: add the greatest double below 0.5 with the sign
 // of v, drop the fraction. At and next to a tie that sum rounds to the integer exactly when it should. The conversion
 // gives -2^31 beyond int32.
-#include <immintrin.h>
-
+#include "kernels/intrinsics.h"
 #include "kernels/requantize_float64/requantize_float64.h"
 
 namespace q8 {

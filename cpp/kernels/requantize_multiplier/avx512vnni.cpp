@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize_multiplier with AVX-512. Products have 64 bits, so even and odd lanes go separately and meet again.
-#include <immintrin.h>
-
+#include "kernels/intrinsics.h"
 #include "kernels/requantize_multiplier/requantize_multiplier.h"
 
 namespace q8 {

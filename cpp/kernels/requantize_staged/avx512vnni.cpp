@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize_staged with AVX-512: eight accumulators at a time in lanes of 64 bits.
-#include <immintrin.h>
-
+#include "kernels/intrinsics.h"
 #include "kernels/requantize_staged/requantize_staged.h"
 
 namespace q8 {

@@ -27,15 +27,15 @@ void for_element_units(int64_t elements, int64_t begin, int64_t end, const Funct
   if (first < last) function(first, last - first);
 }
 
-// What suits the compute kernels of an ISA. Those of AVX2 copy their input once as int16 and want it, and the weights
-// of the columns, to stay in the L2 cache; the others copy all that a row of the tile depends on.
+// What suits the compute kernels of an ISA. Those with vectors copy their input once and want it, and the weights of
+// the columns, to stay in the L2 cache; the reference kernels read it where it is.
 struct TileLimits {
   int64_t rows, columns, bytes;
 };
 
 inline TileLimits tile_limits(Isa isa) {
-  if (isa == Isa::avx2) return {.rows = 256, .columns = 64, .bytes = 256 << 10};
-  return {.rows = 64, .columns = 256, .bytes = 32 << 10};
+  if (isa == Isa::reference) return {.rows = 64, .columns = 256, .bytes = 32 << 10};
+  return {.rows = 256, .columns = 64, .bytes = 256 << 10};
 }
 
 // A matrix of accumulators cut into tiles that stay in the L1 cache until they have become quantized values. Tiles of
