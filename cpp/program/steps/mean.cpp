@@ -21,9 +21,7 @@ class Mean final : public LoadedStep {
   }
 
   int64_t work(int) const override { return grid_.size(); }
-  size_t scratch_bytes() const override {
-    return OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile());
-  }
+  size_t scratch_bytes() const override { return OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile()); }
   bool has_accumulators() const override { return true; }
   std::string kernels() const override { return kernel_.symbol + stage_.kernels(); }
 
