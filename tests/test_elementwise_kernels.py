@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 
 from q8emu.numerics.rounding import ROUNDINGS
-from strategies_steps import Dict, Maker, Single
+from strategies_steps import Dict, Maker, Single, bit
 from test_kernels import compare, run
 
 EXACT: Dict = {"requantize": 3, "y_zero_point": 0, "qmin": -128, "qmax": 127}
@@ -38,3 +40,58 @@ def test_lines_to_the_last_bit(first: str, second: str, dtype: str, isa: str, rn
         for t, y in ((table, rng.permutation(x)), (near, rng.permutation(x)), (table, x[:1])):
             single = difference(t, x, y, x.shape)
             compare(single, isa, 0, run(single, isa, 2), run(single, "spec", 1))
+
+
+CODES = np.arange(256, dtype=np.uint8)
+DTYPES = list(product(("uint8", "int8"), repeat=3))
+
+
+def binary(kind: str, dtypes: tuple[str, str, str], params: Dict, rng: np.random.Generator) -> Single:
+    """Every pair of codes once."""
+    a, b = np.repeat(CODES, 256), np.tile(CODES, 256)
+    m = Maker(int(rng.integers(2**31)))
+    points: Dict = {f"{side}_zero_point": m.point(dtype) for side, dtype in zip("aby", dtypes, strict=True)}
+    operands = [a.view(dtypes[0]), b.view(dtypes[1])]
+    return m.single(kind, operands, [(dtypes[2], a.shape)], params | points | m.clamp(dtypes[2]))
+
+
+@pytest.mark.parametrize("dtypes", DTYPES)
+@pytest.mark.parametrize("ratio", [2.0**-8, 1 / 3, 2.0**20, 3e38])
+def test_products_of_every_pair(ratio: float, dtypes: tuple[str, str, str], isa: str, rng: np.random.Generator) -> None:
+    """Ties, and values beyond int32 and beyond float32, plain and fused."""
+    for fused in (0, 1):
+        more: Dict = {"fused": 1} if fused else {}
+        single = binary("mul_ratio", dtypes, {"ratio_bits": bit(ratio)} | more, rng)
+        compare(single, isa, 0, run(single, isa, 1), run(single, "reference", 1))
+
+
+@pytest.mark.parametrize("dtypes", DTYPES)
+@pytest.mark.parametrize("rounding", [0, 2, 4, 5])
+def test_float_operations_on_every_pair(
+    rounding: int, dtypes: tuple[str, str, str], isa: str, rng: np.random.Generator
+) -> None:
+    """Ties; infinities whose difference is no number."""
+    for operator in (0, 1, 2):
+        for scales in ((0.5, 0.25, 1.0), (0.1, 0.3, 0.7), (3e38, 3e38, 1.0), (1e-3, 1e38, 1e-38)):
+            bits = {f"{side}_scale_bits": bit(scale) for side, scale in zip("aby", scales, strict=True)}
+            params: Dict = {"operator": operator, "rounding": rounding, **bits}
+            single = binary("float_binary", dtypes, params, rng)
+            compare(single, isa, 0, run(single, isa, 1), run(single, "reference", 1))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65])
+def test_rows_of_every_remainder(count: int, isa: str, rng: np.random.Generator) -> None:
+    """Neither operand, one or the other repeats one element along the row."""
+    scales = {f"{side}_scale_bits": bit(scale) for side, scale in zip("aby", (0.3, 0.2, 0.5), strict=True)}
+    kinds: list[tuple[str, Dict]] = [
+        ("mul_ratio", {"ratio_bits": bit(0.01)}),
+        ("float_binary", {"operator": 0, **scales}),
+    ]
+    for (kind, params), shapes in product(
+        kinds, (((3, count), (3, count)), ((3, 1), (3, count)), ((3, count), (3, 1)))
+    ):
+        m = Maker(count)
+        points: Dict = {f"{side}_zero_point": int(rng.integers(-128, 128)) for side in "aby"}
+        operands = [rng.integers(-128, 128, shape).astype(np.int8) for shape in shapes]
+        single = m.single(kind, operands, [("int8", (3, count))], params | points | {"qmin": -128, "qmax": 127})
+        compare(single, isa, 0, run(single, isa, 1), run(single, "spec", 1))
