@@ -60,8 +60,8 @@ def binary(kind: str, dtypes: tuple[str, str, str], params: Dict, rng: np.random
 def test_products_of_every_pair(ratio: float, dtypes: tuple[str, str, str], isa: str, rng: np.random.Generator) -> None:
     """Ties, and values beyond int32 and beyond float32, plain and fused."""
     for fused in (0, 1):
-        more: Dict = {"fused": 1} if fused else {}
-        single = binary("mul_ratio", dtypes, {"ratio_bits": bit(ratio)} | more, rng)
+        params: Dict = {"ratio_bits": bit(ratio), **({"fused": 1} if fused else {})}
+        single = binary("mul_ratio", dtypes, params, rng)
         compare(single, isa, 0, run(single, isa, 1), run(single, "reference", 1))
 
 

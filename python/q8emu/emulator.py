@@ -158,7 +158,7 @@ class Emulator:
         total = count_runs(inputs, self.specs)
         cuts = list(self._cuts(total))
         parts = [(self.runner_for(cut.batch), cut.runs) for cut in cuts]
-        names = [name for name in self.program.quantized() if tensors is None or name in tensors]
+        names = [name for name in parts[0][0].recorded if tensors is None or name in tensors]
         whole, views = new_trace(parts, names)
         for cut, (runner, runs), view in zip(cuts, parts, views, strict=True):
             runner.run_into(view, take(inputs, self.specs, cut.start, cut.batch * runs), {}, runs)
