@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// requantize_staged with AVX2: four accumulators at a time in lanes of 64 bits. A mask is a vector of all ones or
-// zeros.
+// requantize_staged with AVX2: products have 64 bits, so even and odd lanes go separately and meet again. A mask is a
+// vector of all ones or zeros.
 //
 // Every rule is a floor: of the value plus a constant, plus another where it is negative, plus a third where its floor
 // is odd.
@@ -78,68 +78,90 @@ __m256i rounded(__m256i v, const Rounding& by) {
   return _mm256_sub_epi64(_mm256_srlv_epi64(sum, by.shift), by.too_much);
 }
 
-// The low halves of four lanes.
-__m128i low_halves(__m256i v) {
-  return _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6)));
+// acc * 2^left, limited to int32.
+template <bool saturates>
+__m256i shifted_left(__m256i acc, __m256i left) {
+  const __m256i shifted = _mm256_sllv_epi32(acc, left);
+  if constexpr (!saturates) return shifted;
+  const __m256i end = _mm256_xor_si256(_mm256_srai_epi32(acc, 31), _mm256_set1_epi32(INT32_MAX));
+  return _mm256_blendv_epi8(end, shifted, _mm256_cmpeq_epi32(_mm256_srav_epi32(shifted, left), acc));
 }
 
+// v limited to int32.
 template <bool saturates>
 __m256i limited(__m256i v) {
-  if constexpr (!saturates) return _mm256_cvtepi32_epi64(low_halves(v));
-  const __m256i low = _mm256_set1_epi64x(INT32_MIN), high = _mm256_set1_epi64x(INT32_MAX);
-  const __m256i not_above = _mm256_blendv_epi8(v, high, _mm256_cmpgt_epi64(v, high));
-  return _mm256_blendv_epi8(not_above, low, _mm256_cmpgt_epi64(low, not_above));
+  if constexpr (saturates) {
+    const __m256i low = _mm256_set1_epi64x(INT32_MIN), high = _mm256_set1_epi64x(INT32_MAX);
+    const __m256i not_above = _mm256_blendv_epi8(v, high, _mm256_cmpgt_epi64(v, high));
+    return _mm256_blendv_epi8(not_above, low, _mm256_cmpgt_epi64(low, not_above));
+  }
+  const __m256i sign = _mm256_set1_epi64x(int64_t{1} << 31);  // of the low half, which is extended
+  return _mm256_sub_epi64(_mm256_xor_si256(_mm256_and_si256(v, _mm256_set1_epi64x(0xFFFFFFFF)), sign), sign);
 }
 
-struct Parameters {
+// Of the even or of the odd channels among 8.
+struct Lanes64 {
   __m256i multiplier, left;
   Rounding first, last;
 };
 
-struct Halves {
-  Parameters first, last;  // of four channels each
+struct Parameters {
+  __m256i left;
+  Lanes64 even, odd;
 };
 
-Parameters make_parameters(const StagedRule& rule, __m128i multiplier, __m128i shift) {
-  const __m128i first = _mm_set1_epi32(rule.first_shift), zero = _mm_setzero_si128();
-  const __m256i rest = _mm256_cvtepi32_epi64(_mm_max_epi32(_mm_sub_epi32(shift, first), zero));
-  return {.multiplier = _mm256_cvtepi32_epi64(multiplier),
-          .left = _mm256_cvtepi32_epi64(_mm_max_epi32(_mm_sub_epi32(first, shift), zero)),
-          .first = make_rounding(rule.first_rounding, _mm256_set1_epi64x(rule.first_shift)),
-          .last = make_rounding(rule.rounding, rest)};
+// The sum with the zero point saturates where v exceeds these bounds.
+struct Sum {
+  __m256i low, high, zero_point;
+};
+
+Sum make_sum(int32_t zero_point) {
+  return {.low = _mm256_set1_epi32(zero_point < 0 ? INT32_MIN - zero_point : INT32_MIN),
+          .high = _mm256_set1_epi32(zero_point > 0 ? INT32_MAX - zero_point : INT32_MAX),
+          .zero_point = _mm256_set1_epi32(zero_point)};
 }
 
+Parameters make_parameters(const StagedRule& rule, __m256i multiplier, __m256i shift) {
+  const __m256i first = _mm256_set1_epi32(rule.first_shift), zero = _mm256_setzero_si256();
+  const __m256i left = _mm256_max_epi32(_mm256_sub_epi32(first, shift), zero);
+  const __m256i rest = _mm256_max_epi32(_mm256_sub_epi32(shift, first), zero);
+  const Rounding first_rounding = make_rounding(rule.first_rounding, _mm256_set1_epi64x(rule.first_shift));
+  const auto lanes = [&](__m256i by, __m256i left_64, __m256i rest_64) {
+    return Lanes64{
+        .multiplier = by, .left = left_64, .first = first_rounding, .last = make_rounding(rule.rounding, rest_64)};
+  };
+  const auto even = [](__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi64x(0xFFFFFFFF)); };
+  const auto odd = [](__m256i v) { return _mm256_srli_epi64(v, 32); };
+  return {.left = left,
+          .even = lanes(even(multiplier), even(left), even(rest)),
+          .odd = lanes(odd(multiplier), odd(left), odd(rest))};
+}
+
+// acc in the low halves of the lanes; of the result too.
 template <bool has_stages, bool saturates, bool has_odd>
-__m256i rescale_4(__m256i acc, const Parameters& by) {
-  if constexpr (!has_stages) {
-    const __m256i product = _mm256_sllv_epi64(_mm256_mul_epi32(acc, by.multiplier), by.left);
-    return limited<saturates>(rounded<has_odd>(product, by.last));
-  }
-  const __m256i shifted = limited<saturates>(_mm256_sllv_epi64(acc, by.left));
-  const __m256i high = rounded<has_odd>(_mm256_mul_epi32(shifted, by.multiplier), by.first);
-  return rounded<has_odd>(limited<saturates>(high), by.last);
+__m256i rescale_4(__m256i acc, const Lanes64& by) {
+  const __m256i product = _mm256_mul_epi32(acc, by.multiplier);
+  if constexpr (has_stages) return rounded<has_odd>(limited<saturates>(rounded<has_odd>(product, by.first)), by.last);
+  const __m256i q = rounded<has_odd>(_mm256_sllv_epi64(product, by.left), by.last);
+  return saturates ? limited<true>(q) : q;
 }
 
 template <bool has_stages, bool saturates, bool has_odd>
 void run(const RequantizeStagedArgs& args) {
-  const __m256i zero_point = _mm256_set1_epi64x(args.range.zero_point);
+  const Sum sum = make_sum(args.range.zero_point);
   const auto load = [&](int64_t c, __m256i lanes) {
     const auto values = [&](const int32_t* from) {
       return args.parameter_stride != 0 ? load_lanes(from + c, lanes) : _mm256_set1_epi32(from[0]);
     };
-    const __m256i multiplier = values(args.multiplier), shift = values(args.shift);
-    return Halves{
-        .first = make_parameters(args.rule, _mm256_castsi256_si128(multiplier), _mm256_castsi256_si128(shift)),
-        .last =
-            make_parameters(args.rule, _mm256_extracti128_si256(multiplier, 1), _mm256_extracti128_si256(shift, 1))};
+    return make_parameters(args.rule, values(args.multiplier), values(args.shift));
   };
-  const auto requantize_4 = [zero_point](__m128i acc, const Parameters& by) {
-    const __m256i rescaled = rescale_4<has_stages, saturates, has_odd>(_mm256_cvtepi32_epi64(acc), by);
-    return low_halves(limited<saturates>(_mm256_add_epi64(rescaled, zero_point)));
-  };
-  const auto rescale = [requantize_4](__m256i acc, const Halves& by) {
-    return _mm256_setr_m128i(requantize_4(_mm256_castsi256_si128(acc), by.first),
-                             requantize_4(_mm256_extracti128_si256(acc, 1), by.last));
+  const auto rescale = [sum](__m256i acc, const Parameters& by) {
+    const __m256i shifted = has_stages ? shifted_left<saturates>(acc, by.left) : acc;
+    const __m256i even = rescale_4<has_stages, saturates, has_odd>(shifted, by.even);
+    const __m256i odd = rescale_4<has_stages, saturates, has_odd>(_mm256_srli_epi64(shifted, 32), by.odd);
+    __m256i q = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+    if constexpr (saturates) q = _mm256_min_epi32(_mm256_max_epi32(q, sum.low), sum.high);
+    return _mm256_add_epi32(q, sum.zero_point);
   };
   requantize_blocks(args, args.parameter_stride, 0, load, rescale);
 }
