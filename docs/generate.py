@@ -95,13 +95,15 @@ def oracles() -> str:
 def conformance() -> str:
     """The measured rows of docs/conformance.json, and how each profile was measured."""
     measured = json.loads((ROOT / "docs" / "conformance.json").read_text(encoding="utf-8"))
-    head = ("profile", "oracle", "operator", "compared", "values", "differing", "not promised", "of these", "refused")
+    what = ("profile", "oracle", "operator", "models", "compared")
+    head = (*what, "values", "differing", "not promised", "of these", "refused")
     numbers = ("values", "differing", "excused", "excused_differing", "refused")
     rows = [
         (
             f"`{m['profile']}`",
             f"`{m['oracle']}`",
             m["operator"],
+            f"{m['operators']:,}" if "operators" in m else "",
             f"{m['units']:,} {m['unit']}",
             *(f"{m[number]:,}" if m[number] or number == "differing" else "" for number in numbers),
         )

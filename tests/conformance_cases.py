@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many random single operators in one model, and how often the emulator and an oracle differ on it.
 
-Opening a session costs more than running a small operator; side by side in one model they share it. Where the oracle
-refuses the model, or looking at one operator disturbs it, the model is cut in halves until the operator stands alone.
+Opening a session costs more than running a small operator; side by side in one model they share it, and each operator
+is run on several random sets of inputs. A case is one operator on one set. Where the oracle refuses the model, or
+looking at one operator disturbs it, the model is cut in halves until the operator stands alone.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from tflite_files import File
 Rng = np.random.Generator
 Feeds = dict[str, np.ndarray]
 OPSETS = (13, 15, 17, 19, 21)
+SETS = 16
+"""Sets of inputs that each random operator is run on; fewer where fewer cases are asked for."""
 APART = False
 """Run each model in a child process? ONNX Runtime 1.31 crashes on some pairs of convolutions that it runs alone."""
 
@@ -40,6 +43,7 @@ class Count:
     """What a comparison counted.
 
     Attributes:
+        operators: random operators, or crafted models.
         units: cases, or requantizations.
         values: compared, where exactness is promised.
         differing: of these.
@@ -49,6 +53,7 @@ class Count:
         first: the first difference that is not excused, in words.
     """
 
+    operators: int = 0
     units: int = 0
     values: int = 0
     differing: int = 0
@@ -59,6 +64,7 @@ class Count:
 
     def __add__(self, other: Count) -> Count:
         return Count(
+            self.operators + other.operators,
             self.units + other.units,
             self.values + other.values,
             self.differing + other.differing,
@@ -86,19 +92,33 @@ def apart(function: Callable[[], Count | None]) -> Count | None:
     return found
 
 
-def judged(model: bytes, feeds: Feeds, profile: str, oracle: str, units: int) -> Count | None:
-    """Run the emulator and the oracle; None where the profile refuses the model, or the oracle gives no verdict."""
-    if APART:
-        return apart(partial(_judged, model, feeds, profile, oracle, units))
-    return _judged(model, feeds, profile, oracle, units)
+def judged(
+    model: bytes, feeds: Feeds, profile: str, oracle: str, operators: int, units: int = 1, batch: int | None = None
+) -> Count | None:
+    """Run the emulator and the oracle; None where the profile refuses the model, or the oracle gives no verdict.
+
+    Args:
+        model: the file.
+        feeds: its inputs, as many sets as there are.
+        profile: of the emulator.
+        oracle: what it is compared with.
+        operators: in the file.
+        units: of each operator in one run.
+        batch: length of axis 0 in one run, where the file leaves it open.
+    """
+    side = partial(_judged, model, feeds, profile, oracle, operators, units, batch)
+    return apart(side) if APART else side()
 
 
-def _judged(model: bytes, feeds: Feeds, profile: str, oracle: str, units: int) -> Count | None:
+def _judged(
+    model: bytes, feeds: Feeds, profile: str, oracle: str, operators: int, units: int, batch: int | None
+) -> Count | None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model"
         path.write_bytes(model)
         try:
-            emulator = Emulator(path, Options(profile, threads=1))
+            emulator = Emulator(path, Options(profile, threads=1, batch=batch))
+            runs = emulator.count(feeds) // (batch or emulator.samples_per_run)
             (result,) = compare(emulator, feeds, against=[oracle]).oracles
         except UnsupportedOperator:  # outside what the profile promises
             return None
@@ -110,7 +130,8 @@ def _judged(model: bytes, feeds: Feeds, profile: str, oracle: str, units: int) -
     excused = [row for row in rows if not row.promised or row.is_inherited]
     wrong = [row for row in promised if row.differing or row.failure]
     return Count(
-        units,
+        operators,
+        operators * units * runs,
         sum(row.elements for row in promised),
         sum(row.differing + bool(row.failure) for row in wrong),
         sum(row.elements for row in excused),
@@ -126,7 +147,7 @@ def requantizations(profile: str, oracle: str, operator: str, dtype: str, rng: R
     """One crafted model with about so many requantizations."""
     bulk = crafted(rng, max(wanted // VALUES, 16), dtype)
     model, feeds = BULKS[operator](bulk)
-    found = judged(model, feeds, profile, oracle, bulk.requantizations)
+    found = judged(model, feeds, profile, oracle, 1, bulk.requantizations)
     assert found is not None, f"{oracle} gives no verdict on {operator}"
     return found
 
@@ -135,13 +156,20 @@ def requantizations(profile: str, oracle: str, operator: str, dtype: str, rng: R
 
 
 def tflite_cases(profile: str, oracle: str, operator: str, rng: Rng, wanted: int) -> Count:
-    """So many random TFLite operators in one file."""
+    """So many cases of random TFLite operators, which are all in one file."""
+    operators, sets = shared(wanted)
     drawn = []
-    for _ in range(wanted):
-        one = Draw(rng)
+    for _ in range(operators):
+        one = Draw(rng, sets=sets)
         CASES[operator](one)
         drawn.append(one)
     return _tflite(drawn, profile, oracle)
+
+
+def shared(wanted: int) -> tuple[int, int]:
+    """How many operators, and how many sets of inputs for each."""
+    sets = min(SETS, wanted)
+    return wanted // sets, sets
 
 
 def _tflite(drawn: Sequence[Draw], profile: str, oracle: str) -> Count:
@@ -158,7 +186,7 @@ def _tflite(drawn: Sequence[Draw], profile: str, oracle: str) -> Count:
         feeds |= {f"{number}/{name}": array for name, array in one.feeds.items()}
     found = judged(file.build(), feeds, profile, oracle, len(drawn))
     if found is not None or len(drawn) == 1:
-        return found or Count(refused=1)
+        return found or Count(refused=drawn[0].sets)
     half = len(drawn) // 2
     return _tflite(drawn[:half], profile, oracle) + _tflite(drawn[half:], profile, oracle)
 
@@ -168,17 +196,39 @@ def _moved(indices: Sequence[int], base: int) -> list[int]:
 
 
 def onnx_cases(profile: str, oracle: str, operator: str, spellings: Sequence[str], rng: Rng, wanted: int) -> Count:
-    """So many random ONNX operators in one model."""
+    """So many cases of random ONNX operators, which are all in one model."""
+    operators, sets = shared(wanted)
     opset = int(rng.choice(OPSETS))
-    seeds = rng.integers(0, 2**32, wanted)
+    seeds = rng.integers(0, 2**32, operators)
     cases = [
         strategies.model(int(s), operators=(operator,), most=1, opsets=(opset,), spellings=spellings) for s in seeds
     ]
-    parts = [(_prefixed(onnx.ModelProto.FromString(c.model), f"{i}/"), c.feeds, f"{i}/") for i, c in enumerate(cases)]
-    return _onnx([(model, {p + n: a for n, a in feeds.items()}) for model, feeds, p in parts], profile, oracle)
+    parts = [
+        (
+            _prefixed(onnx.ModelProto.FromString(c.model), f"{i}/"),
+            {f"{i}/{name}": _with_more_sets(rng, array, sets) for name, array in c.feeds.items()},
+        )
+        for i, c in enumerate(cases)
+    ]
+    return _onnx(parts, profile, oracle, sets)
 
 
-def _onnx(parts: Sequence[tuple[onnx.ModelProto, Feeds]], profile: str, oracle: str) -> Count:
+def _with_more_sets(rng: Rng, first: np.ndarray, sets: int) -> np.ndarray:
+    """The array and others like it, along axis 0; of a scalar there is one for all runs."""
+    return first if first.ndim == 0 else np.concatenate([first, *(_another(rng, first) for _ in range(sets - 1))])
+
+
+def _another(rng: Rng, first: np.ndarray) -> np.ndarray:
+    """8-bit data: random, or of the ends; anything else is drawn from the values that are there."""
+    if first.dtype.itemsize > 1:
+        return rng.choice(first.reshape(-1), first.shape)
+    info = np.iinfo(first.dtype)
+    if rng.integers(8) == 0:
+        return rng.choice(np.array([info.min, info.max], first.dtype), first.shape)
+    return rng.integers(info.min, info.max, first.shape, first.dtype, endpoint=True)
+
+
+def _onnx(parts: Sequence[tuple[onnx.ModelProto, Feeds]], profile: str, oracle: str, sets: int) -> Count:
     whole = helper.make_graph([], "cases", [], [])
     for model, _ in parts:
         whole.node.extend(model.graph.node)
@@ -190,9 +240,9 @@ def _onnx(parts: Sequence[tuple[onnx.ModelProto, Feeds]], profile: str, oracle: 
     feeds = {name: array for _, one in parts for name, array in one.items()}
     found = judged(merged.SerializeToString(), feeds, profile, oracle, len(parts))
     if found is not None or len(parts) == 1:
-        return found or Count(refused=1)
+        return found or Count(refused=sets)
     half = len(parts) // 2
-    return _onnx(parts[:half], profile, oracle) + _onnx(parts[half:], profile, oracle)
+    return _onnx(parts[:half], profile, oracle, sets) + _onnx(parts[half:], profile, oracle, sets)
 
 
 def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:

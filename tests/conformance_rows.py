@@ -16,7 +16,7 @@ import numpy as np
 
 import strategies
 import torch_cases as torch_modules
-from conformance_cases import Count, onnx_cases, requantizations, tflite_cases
+from conformance_cases import SETS, Count, onnx_cases, requantizations, tflite_cases
 from conformance_torch import OPERATORS, SCALES, torch_cases, torch_requantizations
 from strategies_builder import SPELLINGS
 from tflite_cases import CASES
@@ -92,7 +92,7 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), alone:
             op,
             "cases",
             partial(tflite_cases, profile, oracle, op),
-            1 if op in alone else 256,
+            SETS * (1 if op in alone else 16 if profile.startswith("tosa") else 256),
             NEEDS[oracle],
         )
         for op in CASES
@@ -115,7 +115,7 @@ def onnx_rows(profile: str, oracle: str, spellings: Sequence[str] = SPELLINGS) -
         for dtype in ("int8", "uint8")
     ]
     return bulk + [
-        Row(profile, oracle, op, "cases", partial(onnx_cases, profile, oracle, op, spellings), 16)
+        Row(profile, oracle, op, "cases", partial(onnx_cases, profile, oracle, op, spellings), SETS * 16)
         for op in sorted(strategies.OPERATORS)
     ]
 
@@ -136,13 +136,14 @@ def torch_rows(profile: str, oracle: str) -> list[Row]:
         for scales in SCALES
     ]
     return bulk + [
-        Row(profile, oracle, op, "cases", partial(torch_cases, profile, oracle, op), 64, NEEDS[oracle])
+        Row(profile, oracle, op, "cases", partial(torch_cases, profile, oracle, op), SETS * 64, NEEDS[oracle])
         for op in torch_modules.CASES
     ]
 
 
 ROWS: tuple[Row, ...] = (
     *onnx_rows("ort", "ort"),
+    *onnx_rows("ort-x64-avx2", "ort-x64-avx2"),
     *onnx_rows("qdq", "ort-unfused", spellings=("qdq",)),
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),

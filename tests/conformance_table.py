@@ -1,28 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the conformance table: how many values of each operator were compared with each oracle, how many differ.
 
-    python tests/conformance_table.py                                    the short form: a few of everything
-    python tests/conformance_table.py --full --write                     10^7 requantizations, 10^5 cases; takes hours
-    python tests/conformance_table.py --only tflite --cases 2000 --write
+    python tests/conformance_table.py                                 the short form: a few of everything
+    python tests/conformance_table.py --full --jobs 2 --write         10^7 requantizations, 10^5 cases; takes hours
+    python tests/conformance_table.py --only tflite --cases 2048 --write
 
 Rows are listed in conformance_rows.py. With --write the measured rows enter docs/conformance.json, which the table in
-docs/conformance.md is made from (python docs/generate.py --write). Exit code 1 where a promised value differs, 2 where
-an oracle is missing.
+docs/conformance.md is made from (python docs/generate.py --write), batch after batch: a later run with --write goes on
+where the file stops, as long as the seed, the oracle's version and the processor are the same. Exit code 1 where a
+promised value differs, 2 where an oracle is missing.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import gc
 import importlib
 import json
 import multiprocessing
+import queue
 import shlex
 import sys
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +38,50 @@ from q8emu.backends import BACKENDS
 from q8emu.backends.cpu import this_cpu
 
 TABLE = Path(__file__).parent.parent / "docs" / "conformance.json"
-SHORT = {"cases": 16, "requantizations": 2**15}
+SHORT = {"cases": 256, "requantizations": 2**15}
 FULL = {"cases": 10**5, "requantizations": 10**7}
+SLICE = 10.0
+"""Seconds after which a process gives up a row, so that all rows grow evenly and little is lost."""
+
+Measured = dict[str, Any]
 
 
-def measure(row: Row, wanted: int, seed: int) -> Count:
-    """Compare batch after batch until as many units were compared; a difference says which batch it was in."""
-    total, batch = Count(), 0
-    while total.units + total.refused < wanted:
-        rng = np.random.default_rng([seed, zlib.crc32(row.key.encode()), batch])
-        found = row.compare(rng, min(row.batch, wanted - total.units - total.refused))
+@dataclass(frozen=True)
+class Progress:
+    """How far a row is.
+
+    Attributes:
+        found: what was counted.
+        batches: that were compared, numbered from 0.
+        size: units in each.
+    """
+
+    found: Count
+    batches: int
+    size: int
+
+
+def measure(row: Row, wanted: int, seed: int, start: Progress | None = None, seconds: float = float("inf")) -> Progress:
+    """Compare batch after batch until as many units were compared, or time is over.
+
+    Args:
+        row: which one.
+        wanted: cases or requantizations.
+        seed: of all random numbers, with the name of the row and the number of the batch.
+        start: what was compared before.
+        seconds: after which no further batch begins.
+    """
+    now = start or Progress(Count(), 0, min(row.batch, wanted))
+    end = time.monotonic() + seconds
+    while now.found.units < wanted and time.monotonic() < end:
+        rng = np.random.default_rng([seed, zlib.crc32(row.key.encode()), now.batches])
+        found = row.compare(rng, now.size)
         assert found.units + found.refused, f"{row.key}: nothing was compared"
-        told = f"seed {seed} batch {batch}: {found.first}" if found.first else ""
-        total += Count(**(asdict(found) | {"first": told}))
-        batch += 1
-    return total
+        told = f"seed {seed} batch {now.batches}: {found.first}" if found.first else ""
+        now = replace(now, found=now.found + replace(found, first=told), batches=now.batches + 1)
+        if now.batches > 20 * (wanted // now.size + 1):
+            raise RuntimeError(f"{row.key}: {now.found.refused:,} cases were refused, and {now.found.units:,} compared")
+    return now
 
 
 def missing(row: Row) -> str | None:
@@ -62,22 +94,38 @@ def missing(row: Row) -> str | None:
     return BACKENDS[row.oracle].why_unavailable() if row.oracle in BACKENDS else None
 
 
-def record(row: Row, found: Count, command: str) -> dict[str, Any]:
-    """A measured row as the file keeps it."""
-    told = {key: value for key, value in asdict(found).items() if key != "first"}
+def circumstances(row: Row, seed: int) -> Measured:
+    """What a measurement depends on, beside the code of q8emu."""
     version = BACKENDS[row.oracle].version() if row.oracle in BACKENDS else row.oracle
-    cpu = this_cpu()
+    return {"version": version, "cpu": this_cpu().describe(), "seed": seed}
+
+
+def record(row: Row, now: Progress, seed: int, command: str) -> Measured:
+    """A measured row as the file keeps it."""
+    told = {key: value for key, value in asdict(now.found).items() if key != "first"}
     return {
         "profile": row.profile,
         "oracle": row.oracle,
         "operator": row.operator,
         "unit": row.unit,
         **told,
-        "version": version,
-        "cpu": f"{cpu.model} ({cpu.machine})",
+        **circumstances(row, seed),
+        "batches": now.batches,
+        "size": now.size,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "command": command,
     }
+
+
+def stored(row: Row, seed: int, table: Mapping[str, Measured]) -> Progress | None:
+    """How far the file is with a row under the same circumstances; None where it has to begin anew."""
+    found = table.get(row.key)
+    if found is None or found["differing"]:
+        return None
+    if circumstances(row, seed).items() - found.items() or found.get("size") != row.batch:
+        return None
+    counted = Count(**{f.name: found[f.name] for f in fields(Count) if f.name != "first"})
+    return Progress(counted, found["batches"], found["size"])
 
 
 def key(measured: Mapping[str, Any]) -> str:
@@ -85,18 +133,79 @@ def key(measured: Mapping[str, Any]) -> str:
     return f"{measured['profile']} {measured['oracle']} {measured['operator']} {measured['unit']}"
 
 
-def read() -> list[dict[str, Any]]:
+def read() -> list[Measured]:
     """The measured rows of the file."""
-    found: list[dict[str, Any]] = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else []
+    found: list[Measured] = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.is_file() else []
     return found
 
 
-def write(measured: Sequence[Mapping[str, Any]]) -> None:
+def write(measured: Sequence[Measured]) -> None:
     """Put rows into the file in place of older ones; rows that are not listed any more leave it."""
     listed = {row.key for row in ROWS}
     rows = {key(m): m for m in (*read(), *measured) if key(m) in listed}
     lines = ",\n".join(json.dumps(rows[name]) for name in sorted(rows))
     TABLE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+
+
+class Plan:
+    """Which row is measured next: always the one of which the smallest part is done."""
+
+    def __init__(
+        self, rows: Sequence[Row], wanted: Mapping[str, int], seed: int, known: Mapping[str, Measured]
+    ) -> None:
+        self.seed, self._wanted = seed, wanted
+        self.now: dict[int, Progress | None] = {ROWS.index(row): stored(row, seed, known) for row in rows}
+        self._running: set[int] = set()
+
+    def part(self, number: int) -> float:
+        """How much of a row is done."""
+        now = self.now[number]
+        return now.found.units / self._wanted[ROWS[number].unit] if now else 0.0
+
+    def next(self) -> tuple[int, int, int, Progress | None] | None:
+        """The arguments of the next slice; None where there is nothing to begin at the moment."""
+        able = [n for n in self.now if n not in self._running and self.part(n) < 1]
+        if not able:
+            return None
+        number = min(able, key=self.part)
+        self._running.add(number)
+        return number, self._wanted[ROWS[number].unit], self.seed, self.now[number]
+
+    def done(self, number: int, now: Progress) -> None:
+        """A slice came back."""
+        self._running.remove(number)
+        self.now[number] = now
+
+
+def run(plan: Plan, jobs: int, minutes: float, command: str, *, keep: bool) -> int:
+    """Measure slices in processes of their own until all is done or time is over; the exit code."""
+    code, running, end = 0, 0, time.monotonic() + 60 * minutes
+    results: queue.Queue[Any] = queue.Queue()
+    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
+        while True:
+            while running < jobs and time.monotonic() < end and (work := plan.next()):
+                pool.apply_async(_measured, work, callback=results.put, error_callback=results.put)
+                running += 1
+            if not running:
+                return code
+            result, running = results.get(), running - 1
+            if isinstance(result, BaseException):
+                raise result
+            number, now, seconds = result
+            plan.done(number, now)
+            row = ROWS[number]
+            print(f"{row.key}: {now.found} after {now.batches} batches, {seconds:.0f} s", flush=True)
+            code = 1 if now.found.differing else code
+            if keep:
+                write([record(row, now, plan.seed, command)])
+
+
+def _measured(number: int, wanted: int, seed: int, start: Progress | None) -> tuple[int, Progress, float]:
+    """A slice of one row; rows are named by number, because their functions do not travel."""
+    gc.disable()  # a process of its own, which ends soon
+    began = time.monotonic()
+    now = measure(ROWS[number], wanted, seed, start, SLICE)
+    return number, now, time.monotonic() - began
 
 
 def main() -> int:
@@ -109,7 +218,8 @@ def main() -> int:
     parser.add_argument("--requantizations", type=int, help="crafted requantizations per row")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="rows that are measured at a time, each in a process")
-    parser.add_argument("--write", action="store_true", help="put the measured rows into docs/conformance.json")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument("--write", action="store_true", help="go on with docs/conformance.json and put the rows there")
     options = parser.parse_args()
     given = {"cases": options.cases, "requantizations": options.requantizations}
     wanted = (FULL if options.full else SHORT) | {k: v for k, v in given.items() if v is not None}
@@ -123,29 +233,13 @@ def main() -> int:
     if not chosen:
         parser.error("no row of conformance_rows.py has such a profile and operator")
     conformance_cases.APART = True
-    code = 0
     reasons = {row.key: reason for row in chosen if (reason := missing(row))}
     for name, reason in reasons.items():
         print(f"{name}: {reason}", flush=True)
-        code = 2
-    able = [row for row in chosen if row.key not in reasons]
-    with multiprocessing.get_context("fork").Pool(options.jobs, maxtasksperchild=1) as pool:
-        work = [(ROWS.index(row), wanted[row.unit], options.seed) for row in able]
-        for number, found, seconds in pool.imap_unordered(_measured, work, chunksize=1):
-            row = ROWS[number]
-            print(f"{row.key}: {found} in {seconds:.0f} s", flush=True)
-            code = 1 if found.differing else code
-            if options.write:
-                write([record(row, found, command)])
-    return code
-
-
-def _measured(work: tuple[int, int, int]) -> tuple[int, Count, float]:
-    """One row in a process of its own; rows are named by number, because their functions do not travel."""
-    number, wanted, seed = work
-    began = time.monotonic()
-    found = measure(ROWS[number], wanted, seed)
-    return number, found, time.monotonic() - began
+    known = {key(m): m for m in read()} if options.write else {}
+    plan = Plan([row for row in chosen if row.key not in reasons], wanted, options.seed, known)
+    code = run(plan, options.jobs, options.minutes, command, keep=options.write)
+    return code or (2 if reasons else 0)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import numpy as np
 
 import conformance_cases
 from conformance_bulk import LARGEST_BIAS, VALUES, Bulk, Model, crafted
-from conformance_cases import Count, apart, judged
+from conformance_cases import Count, apart, judged, shared
 from q8emu.backends import BACKENDS
 from q8emu.backends.torch import Torch
 from torch_cases import Case, Draw, Operand, draw, module, traced
@@ -42,7 +42,7 @@ def torch_requantizations(profile: str, oracle: str, operator: str, scales: str,
     channels = max(wanted // VALUES, 16)
     bulk = crafted(rng, channels, "uint8") if scales == "per channel" else one_scale(rng, channels)
     model, feeds = product(operator, bulk, float_bias(rng, bulk), engine_of(oracle))
-    found = judged(model, feeds, profile, oracle, bulk.requantizations)
+    found = judged(model, feeds, profile, oracle, 1, bulk.requantizations, len(feeds["x"]))
     assert found is not None, f"{oracle} gives no verdict on {operator}"
     return found
 
@@ -108,31 +108,35 @@ def product(operator: str, bulk: Bulk, bias: np.ndarray, engine: str) -> Model:
 
 
 def torch_cases(profile: str, oracle: str, operator: str, rng: Rng, wanted: int) -> Count:
-    """So many random operators in one module; its inputs share a batch."""
-    engine = engine_of(oracle)
+    """So many cases of random operators, which are all in one module; its inputs share a batch."""
+    operators, sets = shared(wanted)
     batch = int(rng.integers(1, 5))
-    return _torch([draw(operator, Draw(rng, batch), engine) for _ in range(wanted)], profile, oracle, engine)
+    engine = engine_of(oracle)
+    cases = [draw(operator, Draw(rng, batch, sets), engine) for _ in range(operators)]
+    return _torch(cases, profile, oracle, sets)
 
 
-def _torch(cases: Sequence[Case], profile: str, oracle: str, engine: str) -> Count:
-    side = partial(_judged, cases, profile, oracle, engine)
+def _torch(cases: Sequence[Case], profile: str, oracle: str, sets: int) -> Count:
+    side = partial(_judged, cases, profile, oracle, sets)
     found = apart(side) if conformance_cases.APART else side()  # fbgemm may crash while the module is traced
     if found is not None or len(cases) == 1:
-        return found or Count(refused=1)
+        return found or Count(refused=sets)
     half = len(cases) // 2
-    return _torch(cases[:half], profile, oracle, engine) + _torch(cases[half:], profile, oracle, engine)
+    return _torch(cases[:half], profile, oracle, sets) + _torch(cases[half:], profile, oracle, sets)
 
 
-def _judged(cases: Sequence[Case], profile: str, oracle: str, engine: str) -> Count | None:
+def _judged(cases: Sequence[Case], profile: str, oracle: str, sets: int) -> Count | None:
     import torch
 
     from q8emu.backends.torch import under
 
+    engine = engine_of(oracle)
     arrays = [a for one in cases for a in one.feeds.values()]
-    content = traced(_side_by_side(cases), arrays, engine)
+    batch = len(arrays[0]) // sets
+    content = traced(_side_by_side(cases), [a[:batch] for a in arrays], engine)
     with under(engine, 1):
         names = [a.name for a in torch.jit.load(io.BytesIO(content)).forward.schema.arguments[1:]]
-    return judged(content, dict(zip(names, arrays, strict=True)), profile, oracle, len(cases))
+    return judged(content, dict(zip(names, arrays, strict=True)), profile, oracle, len(cases), batch=batch)
 
 
 def _side_by_side(cases: Sequence[Case]) -> Any:

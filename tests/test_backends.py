@@ -297,3 +297,32 @@ def test_without_vnni_an_oracle_that_cannot_be_exact_is_no_oracle(
     model = residual(tmp_path / "u8.onnx", "uint8", weight_zero_points=False)
     with pytest.raises(BackendUnavailable, match="AVX2 without VNNI"):
         BACKENDS["ort"].open(model, TAPS)
+
+
+def test_without_vnni_integer_products_are_exact_or_have_no_oracle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MatMulInteger of uint8 by int8: made exact, refused where it cannot be, as it is where no pair saturates."""
+    monkeypatch.setattr(ort_module, "this_cpu", lambda: OLD_CPU)
+    x = np.full((2, 2), 255, np.uint8)
+    large = integer_product(tmp_path / "large.onnx", [[127], [127]])
+    assert BACKENDS["ort"].open(large, ["y"]).run({"x": x}).outputs["y"].tolist() == [[2 * 255 * 127]] * 2
+    with pytest.raises(BackendUnavailable, match=r"oracle 'ort-unfused'.*saturates pairs of u8×s8.* with VNNI$"):
+        BACKENDS["ort-unfused"].open(large, ["y"])
+    small = BACKENDS["ort-unfused"].open(integer_product(tmp_path / "small.onnx", [[64], [-64]]), ["y"])
+    assert small.run({"x": x}).outputs["y"].tolist() == [[0], [0]]
+    single = BACKENDS["ort-unfused"].open(integer_product(tmp_path / "single.onnx", [[127]]), ["y"])
+    assert single.run({"x": x[:, :1]}).outputs["y"].tolist() == [[255 * 127]] * 2
+
+
+def integer_product(path: Path, weights: list[list[int]]) -> Path:
+    """A MatMulInteger of uint8 by these int8 weights."""
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["x", "w"], ["y"], "product")],
+        "product",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, [2, len(weights)])],
+        [helper.make_tensor_value_info("y", TensorProto.INT32, [2, 1])],
+        [numpy_helper.from_array(np.array(weights, np.int8), "w")],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 import conformance_table
 from conformance_bulk import KINDS, LARGEST_BIAS, crafted
-from conformance_cases import requantizations, tflite_cases
+from conformance_cases import Count, requantizations, tflite_cases
 from conformance_rows import ROWS, Row
 from q8emu.backends import BACKENDS
 from q8emu.numerics import PROFILES
@@ -30,7 +31,7 @@ def test_short_form(row: Row, seed: int, package: Import) -> None:
     reason = conformance_table.missing(row)
     if reason is not None:
         pytest.skip(reason)
-    found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed)
+    found = conformance_table.measure(row, conformance_table.SHORT[row.unit], seed).found
     assert found.values + found.excused > 0
     assert found.differing == 0, (
         f"{found.first} (python tests/conformance_table.py --seed {seed} --operator {row.operator!r})"
@@ -61,6 +62,46 @@ def test_the_committed_table_has_every_row_and_no_difference() -> None:
         assert m["values"] + m["excused"] >= m["units"], name
 
 
+# Long measurements go on where they stopped
+
+
+def test_a_measurement_goes_on_as_if_it_had_not_stopped(package: Import) -> None:
+    """Two slices count what one does, batch by batch."""
+    package("ai_edge_litert.interpreter", "litert")
+    row = replace(next(row for row in ROWS if (row.profile, row.operator) == ("tflite", "RESHAPE")), batch=64)
+    whole = conformance_table.measure(row, 256, 3)
+    first = conformance_table.measure(row, 128, 3)
+    assert first.batches == 2
+    assert conformance_table.measure(row, 256, 3, first) == whole
+    table = {row.key: conformance_table.record(row, first, 3, "")}
+    assert conformance_table.stored(row, 3, table) == first
+
+
+def test_other_circumstances_begin_anew(package: Import) -> None:
+    package("ai_edge_litert.interpreter", "litert")
+    row = next(row for row in ROWS if (row.profile, row.operator) == ("tflite", "RESHAPE"))
+    found = conformance_table.record(row, conformance_table.Progress(Count(1, 16), 1, row.batch), 0, "")
+    assert conformance_table.stored(row, 0, {row.key: found}) is not None
+    for other in ({"version": "ai-edge-litert 0"}, {"cpu": "another"}, {"size": 1}, {"differing": 1}):
+        assert conformance_table.stored(row, 0, {row.key: found | other}) is None
+    assert conformance_table.stored(row, 1, {row.key: found}) is None
+
+
+def test_the_row_of_which_least_is_done_comes_next() -> None:
+    rows = [row for row in ROWS if row.unit == "cases"][:2]
+    plan = conformance_table.Plan(rows, conformance_table.SHORT, 0, {})
+    first, second = plan.next(), plan.next()
+    assert first is not None and second is not None
+    assert plan.next() is None
+    half = conformance_table.Progress(Count(units=conformance_table.SHORT["cases"] // 2), 1, 16)
+    plan.done(first[0], half)
+    plan.done(second[0], conformance_table.Progress(Count(units=conformance_table.SHORT["cases"]), 1, 16))
+    third = plan.next()
+    assert third is not None
+    assert third[0] == first[0]
+    assert third[3] == half
+
+
 # The generators can fail
 
 
@@ -70,7 +111,7 @@ def test_another_arithmetic_is_noticed(package: Import, rng: np.random.Generator
     bulk = requantizations("tflite", "litert-ref", "CONV_2D", "int8", rng, 2**14)
     assert bulk.differing > 50
     assert "got" in bulk.first
-    assert tflite_cases("tflite", "litert-ref", "CONV_2D", rng, 64).differing > 0
+    assert tflite_cases("tflite", "litert-ref", "CONV_2D", rng, 1024).differing > 0
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])

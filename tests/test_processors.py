@@ -16,9 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from golden import archive, cases, processors
+from onnx import TensorProto, helper, numpy_helper
 
 from conftest import ISAS
 from q8emu import models
+from q8emu.backends import BACKENDS
 from q8emu.canonical import canonicalize
 from q8emu.emulator import Emulator, Options
 from q8emu.errors import UnsupportedOperator
@@ -26,6 +28,7 @@ from q8emu.lower import lower
 from q8emu.numerics import profile
 from q8emu.readers.onnx import read_onnx
 from q8emu.run import Runner
+from q8emu.verify import verify
 
 PROFILES = {"ort-arm": "cortex-a76", "ort-x64-avx2": "haswell"}
 REFUSED: dict[str, set[str]] = {"ort-arm": {"ReduceMean"}, "ort-x64-avx2": set()}
@@ -105,6 +108,36 @@ def test_pairs_saturate() -> None:
         found = emulated(model, {"x": x}, "ort", ISAS[0])["y"]
         differing += int((found != committed("haswell")[f"product.{number}/y"]).sum())
     assert differing > 100
+
+
+def test_conv_integer_does_not_saturate() -> None:
+    """ONNX Runtime gives its matrix product the weights first, where they become uint8; MatMulInteger saturates."""
+    x, w = np.full((1, 2, 1, 1), 255, np.uint8), np.full((1, 2, 1, 1), 127, np.int8)
+    for operator, weights, expected in (("ConvInteger", w, 2 * 255 * 127), ("MatMulInteger", w.reshape(2, 1), 32767)):
+        array = x if operator == "ConvInteger" else x.reshape(1, 2)
+        graph = helper.make_graph(
+            [helper.make_node(operator, ["x", "w"], ["y"], "product")],
+            "product",
+            [helper.make_tensor_value_info("x", TensorProto.UINT8, array.shape)],
+            [helper.make_tensor_value_info("y", TensorProto.INT32, None)],
+            [numpy_helper.from_array(weights, "w")],
+        )
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        found = emulated(model.SerializeToString(), {"x": array}, "ort-x64-avx2", "reference")["y"]
+        assert found.reshape(-1).tolist() == [expected], operator
+
+
+def test_this_processor_itself_is_the_oracle_where_it_can_be(tmp_path: Path) -> None:
+    """A uint8 model whose products saturate, every tensor; elsewhere a sentence says which CPU is needed."""
+    reason = BACKENDS["ort-x64-avx2"].why_unavailable()
+    if reason is not None:
+        assert "AVX2 and without VNNI" in reason
+        return
+    for number, model, x in _products(40):
+        path = tmp_path / f"{number}.onnx"
+        path.write_bytes(model)
+        report = verify(path, {"x": x}, numerics="ort-x64-avx2", against=["ort-x64-avx2"])
+        assert report.oracles[0].verdict == "exact", report.oracles[0].sentence
 
 
 def _products(count: int) -> Iterator[tuple[int, bytes, np.ndarray]]:

@@ -65,8 +65,12 @@ def _ties(d: Draw, shape: Sequence[int], axis: int, step: float) -> tuple[list[i
 
 
 def _resting(d: Draw, shape: Sequence[int]) -> int:
+    """An input that is its zero point everywhere; in further sets it lies a few steps beside."""
     x = d.input(shape)
-    d.feeds["x0"][:] = d.file.tensors[x].zero_point[0]
+    point, values = d.file.tensors[x].zero_point[0], d.feeds["x0"]
+    beside = np.clip(point + d.rng.integers(-3, 4, values.shape), d.least, d.least + 255)
+    beside[: shape[0]] = point
+    d.feeds["x0"] = beside.astype(d.dtype)
     return x
 
 
@@ -222,7 +226,8 @@ def _function(operator: str, scale: float = 0, point: int | None = None) -> Call
     def make(d: Draw) -> Case:
         count = 256 + d.integer(0, 20)  # every value, and some again where a vector kernel has its tail
         x = d.input([count], d.scale(-8, 4 if operator in ("HARD_SWISH", "LOGISTIC", "TANH") else -2))
-        d.feeds["x0"] = np.resize(np.arange(256) + d.least, count).astype(d.dtype)
+        every = np.resize(np.arange(256) + d.least, count).astype(d.dtype)
+        d.feeds["x0"] = every if d.sets == 1 else d.each_set(lambda: d.rng.permutation(every))
         spread = (
             2 if d.integer(0, 7) or operator == "HARD_SWISH" else 10
         )  # so wide that a delegate leaves the operator to others
@@ -239,10 +244,12 @@ def quantize(d: Draw) -> Case:
     """QUANTIZE of floats, ties and values beyond the range among them."""
     shape = [d.integer(1, 5), d.integer(1, 40)]
     step = d.scale()
-    real = d.rng.normal(size=shape) * step * 70
-    if d.integer(0, 1):
-        real = np.rint(real / step * 2) / 2 * step
-    d.feeds["x0"] = real.astype(np.float32)
+
+    def values() -> np.ndarray:
+        real = d.rng.normal(size=shape) * step * 70
+        return np.rint(real / step * 2) / 2 * step if d.integer(0, 1) else real
+
+    d.feeds["x0"] = d.each_set(values).astype(np.float32)
     d.file.inputs.append(d.file.tensor("x0", "float32", shape))
     return d.case("QUANTIZE", [0], d.output(shape, step))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -30,10 +30,10 @@ class Case:
 
 
 class Draw:
-    """Numbers that a quantized operator may meet."""
+    """Numbers that a quantized operator may meet; `sets` of inputs lie one after another along axis 0."""
 
-    def __init__(self, rng: Rng, dtype: str = "int8") -> None:
-        self.rng, self.file = rng, File()
+    def __init__(self, rng: Rng, dtype: str = "int8", sets: int = 1) -> None:
+        self.rng, self.file, self.sets = rng, File(), sets
         self.dtype, self.least = dtype, int(np.iinfo(dtype).min)
         self.powers = bool(rng.integers(2))  # scales that are powers of two make exact ties
         self.feeds: dict[str, np.ndarray] = {}
@@ -65,10 +65,14 @@ class Draw:
             return self.rng.choice(ends, tuple(shape))
         return self.rng.integers(self.least, self.least + 256, tuple(shape), dtype=self.dtype)
 
+    def each_set(self, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What a function makes, once for every set of inputs."""
+        return np.concatenate([make() for _ in range(self.sets)])
+
     def input(self, shape: Sequence[int], scale: float | None = None, point: int | None = None) -> int:
         """An int8 input of the model, with its data."""
         name = f"x{len(self.feeds)}"
-        self.feeds[name] = self.values(shape)
+        self.feeds[name] = self.each_set(lambda: self.values(shape))
         usual = self.scale() if self.integer(0, 5) else self.scale(-1, 4)  # 2 and 4 put the ends of activations on ties
         step = usual if scale is None else scale
         index = self.file.tensor(name, self.dtype, shape, [step], [self.point() if point is None else point])

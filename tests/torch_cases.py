@@ -46,11 +46,14 @@ def traced(module: Any, arrays: Sequence[np.ndarray], engine: str) -> bytes:
 
 
 class Draw:
-    """Numbers that a quantized operator may meet; `batch` is the length of axis 0, by default a random one."""
+    """Numbers that a quantized operator may meet.
 
-    def __init__(self, rng: Rng, batch: int | None = None) -> None:
+    `batch` is the length of axis 0, by default a random one; `sets` of inputs lie one after another along it.
+    """
+
+    def __init__(self, rng: Rng, batch: int | None = None, sets: int = 1) -> None:
         self.rng = rng
-        self._batch = batch
+        self._batch, self.sets = batch, sets
         self.powers = bool(rng.integers(2))  # scales that are powers of two make exact ties
         self.feeds: dict[str, np.ndarray] = {}
 
@@ -75,14 +78,22 @@ class Draw:
         """A zero point, often one of the ends; qnnpack refuses 255 behind a relu, which leaves one value."""
         return int(self.rng.choice([0, 255, 128, *self.rng.integers(0, 256, 3)]))
 
+    def values(self, shape: Sequence[int]) -> np.ndarray:
+        """Integers of quint8: random, of one value, or of the ends."""
+        kind = self.integer(0, 9)
+        if kind == 0:
+            return np.full(shape, self.rng.choice([0, 255]))
+        if kind == 1:
+            return self.rng.choice(np.array([0, 255]), tuple(shape))
+        return self.rng.integers(0, 256, tuple(shape))
+
+    def each_set(self, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """What a function makes, once for every set of inputs."""
+        return np.concatenate([make() for _ in range(self.sets)])
+
     def input(self, shape: Sequence[int]) -> Operand:
         """A quantized operand: what the module quantizes, and how."""
-        kind = self.integer(0, 9)
-        q = self.rng.integers(0, 256, tuple(shape))
-        if kind == 0:
-            q = np.full(shape, self.rng.choice([0, 255]))
-        if kind == 1:
-            q = self.rng.choice(np.array([0, 255]), tuple(shape))
+        q = self.each_set(lambda: self.values(shape))
         scale, point = self.scale(), self.point()
         name = "xy"[len(self.feeds)]
         self.feeds[name] = ((q - point).astype(np.float32) * np.float32(scale)).astype(np.float32)
@@ -238,10 +249,14 @@ def _pool(name: str) -> Callable[[Draw], Case]:
 def quantize(d: Draw) -> Case:
     """Ties, values beyond the range and special ones."""
     x = Operand(d.scale(-8, 3), d.point())
-    steps = d.rng.integers(-600, 600, (3, 37)) / 2
-    values = (steps * x.scale).astype(np.float32)
-    values[0, :5] = [1e30, -1e30, np.inf, -np.inf, 3e9 * x.scale]
-    d.feeds["x"] = values if d.integer(0, 1) else (values * np.float32(1.0000001)).astype(np.float32)
+
+    def values() -> np.ndarray:
+        steps = d.rng.integers(-600, 600, (3, 37)) / 2
+        real = (steps * x.scale).astype(np.float32)
+        real[0, :5] = [1e30, -1e30, np.inf, -np.inf, 3e9 * x.scale]
+        return real if d.integer(0, 1) else (real * np.float32(1.0000001)).astype(np.float32)
+
+    d.feeds["x"] = d.each_set(values)
     return Case("quantize_per_tensor", module([x], lambda self, q: q), d.feeds)
 
 

@@ -113,6 +113,7 @@ class Emulator:
         self.format = model_format(self.model)
         if options.shapes and self.format != "PyTorch":
             raise BadInput(f"--shape is for PyTorch files, which do not say it; this is a file of {self.format}.")
+        self._torch: dict[int | None, Graph] = {}
         self.is_symbolic = self._batch_is_open()
         self.graph = self._read(None)
         self.specs = self._specs()
@@ -281,7 +282,7 @@ class Emulator:
         if self.format != "PyTorch":
             return self.format == "ONNX" and batch_is_symbolic(self.model)
         try:
-            graphs = [read_torch(self.model, self.options.shapes, batch) for batch in (1, 2)]
+            graphs = [self._read_torch(batch) for batch in (1, 2)]
         except Q8Error:
             return False
         shapes = [[graph.tensors[name].shape[:1] for name in graph.outputs] for graph in graphs]
@@ -295,8 +296,14 @@ class Emulator:
         if self.format == "TFLite":
             return read_tflite(self.model)
         if self.format == "PyTorch":
-            return read_torch(self.model, self.options.shapes, batch or (1 if self.is_symbolic else None))
+            return self._read_torch(batch or (1 if self.is_symbolic else None))
         return canonicalize(read_onnx(self.model, batch=batch), bias=self.options.bias)
+
+    def _read_torch(self, batch: int | None) -> Graph:
+        """The graph of a PyTorch file; kept, because its code is evaluated anew for each batch."""
+        if batch not in self._torch:
+            self._torch[batch] = read_torch(self.model, self.options.shapes, batch)
+        return self._torch[batch]
 
     @property
     def wider(self) -> Graph:

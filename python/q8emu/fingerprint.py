@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def fingerprint(emulator: Emulator, inputs: Mapping[str, np.ndarray]) -> dict[st
     }
 
 
+@cache
 def version() -> str:
     """The installed version of q8emu."""
     try:
@@ -55,7 +57,8 @@ def inputs_sha256(inputs: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def packages() -> list[str]:
+@cache
+def packages() -> tuple[str, ...]:
     """The versions of the runtimes that are installed."""
     found = []
     for name in ("numpy", "onnx", "onnxruntime", "ai-edge-litert", "tflite-micro"):
@@ -63,7 +66,7 @@ def packages() -> list[str]:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             found.append(f"{name} not installed")
-    return found
+    return tuple(found)
 
 
 def build() -> str:

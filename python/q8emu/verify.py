@@ -24,6 +24,7 @@ from q8emu.trace import Trace
 
 SPEC = "spec"
 SLOW_ORACLES = ("onnx-reference", SPEC)
+_ON_REQUEST = ("ort-x64-avx2",)  # another arithmetic: asked for its own profile, or by name
 _EXECUTING = tuple(name for name, oracle in BACKENDS.items() if oracle.format == "PyTorch")
 DEFAULT_SAMPLES, DEFAULT_SEED = 8, 0
 DEFAULT_BYTES = 64 * 2**20  # fewer samples where 8 would be larger
@@ -54,7 +55,7 @@ def verify(
         model: path of an .onnx, .tflite or TorchScript file; without it the packaged ResNet8.
         inputs: arrays by input name; without them the packaged input, or 8 random ones with seed 0 for another model.
         numerics: name of the profile.
-        against: names of oracles, all of which decide; without it all that run such a file are asked, and the
+        against: names of oracles, all of which decide; without it those that run such a file are asked, and the
             profile's own decides.
         kernels: "auto", "reference", "spec" or the name of an ISA.
         threads: of the emulator; 0 is one per core.
@@ -116,8 +117,9 @@ def compare(
 ) -> Report:
     """Compare an opened model with oracles; the arguments are those of `verify`."""
     own = (emulator.numerics.oracle or SPEC,)
-    fitting = sorted((n for n, b in BACKENDS.items() if b.format == emulator.format), key=SLOW_ORACLES.__contains__)
-    names = tuple(dict.fromkeys(against if against is not None else [*own, *fitting]))
+    fitting = [n for n, b in BACKENDS.items() if b.format == emulator.format and n not in _ON_REQUEST]
+    asked = against if against is not None else [*own, *sorted(fitting, key=SLOW_ORACLES.__contains__)]
+    names = tuple(dict.fromkeys(asked))
     for name in names:
         backend(name)
     has_slow = bool(set(names) & set(SLOW_ORACLES))

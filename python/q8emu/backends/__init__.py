@@ -11,7 +11,7 @@ from q8emu.backends.base import Backend, FileSession, GraphBackend, OracleSessio
 from q8emu.backends.definition import Definition
 from q8emu.backends.litert import LITERT, LITERT_REF, LITERT_XNNPACK
 from q8emu.backends.onnx_reference import OnnxReference
-from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED
+from q8emu.backends.onnxruntime import ORT, ORT_DEFAULT, ORT_UNFUSED, ORT_X64_AVX2
 from q8emu.backends.tflm import TFLM
 from q8emu.backends.torch import TORCH_FBGEMM, TORCH_FBGEMM_AVX2, TORCH_ONEDNN, TORCH_QNNPACK, TORCH_X86
 from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
@@ -26,6 +26,7 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType(
         "ort": ORT,
         "ort-default": ORT_DEFAULT,
         "ort-unfused": ORT_UNFUSED,
+        "ort-x64-avx2": ORT_X64_AVX2,
         "spec": Definition(),
         "tflm": TFLM(),
         "torch-fbgemm": TORCH_FBGEMM,

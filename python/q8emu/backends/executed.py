@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -89,19 +90,27 @@ class Executed:
         """Does an integer product take uint8 activations and int8 weights?
 
         Args:
-            large: only such that a sum of two products can leave int16: weights that are computed, or not in [-64, 64].
+            large: only such that a sum of two products can leave int16: weights that are computed, or not in [-64, 64];
+                an output that is one product has no such sum.
         """
-        mixing = [node for node in self._nodes if self._operand_types(node) == (2, 3)]  # TensorProto.UINT8, INT8
-        weights = {node.input[_ZERO_POINTS[_plain(node.op_type)][1][1]] for node in mixing}
-        return any(not large or self._is_large(name) for name in weights)
+        mixing = [
+            node
+            for node in self._nodes
+            if self._operand_types(node) == (2, 3)  # TensorProto.UINT8, INT8
+            and node.op_type != "ConvInteger"  # its weights come first, and become uint8
+        ]
+        return any(not large or self._is_large(node) for node in mixing)
 
-    def _is_large(self, weights: str) -> bool:
+    def _is_large(self, node: onnx.NodeProto) -> bool:
         from onnx import numpy_helper
 
+        weights = node.input[_ZERO_POINTS[_plain(node.op_type)][1][1]]
         if weights not in self._constants:
             return True
         values = numpy_helper.to_array(self._constants[weights])
-        return bool(values.size) and max(-int(values.min()), int(values.max())) > LARGEST_EXACT
+        if not values.size or _products(node, values.shape) == 1:
+            return False
+        return max(-int(values.min()), int(values.max())) > LARGEST_EXACT
 
     def _operand_types(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Element types of both operands of an integer product, (0, 0) for other nodes."""
@@ -121,6 +130,14 @@ class Executed:
                 return 0
             name = node.input[0] if node.input else ""
         return int(self._dtype.get(name, 0))
+
+
+def _products(node: onnx.NodeProto, weights: Sequence[int]) -> int:
+    """How many products an output is the sum of."""
+    if "Conv" in node.op_type:
+        return prod(weights[1:])
+    transposed = any(a.name == "transB" and a.i for a in node.attribute)
+    return weights[-1 if transposed else -2] if len(weights) > 1 else weights[0]
 
 
 # Where the two operands of an integer product show their types: the zero point first, then the operand itself.

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -38,14 +38,15 @@ class OnnxRuntime:
         describe: what it is, in one line.
         optimized: are all graph optimizations on?
         config: session configuration entries.
-        precise: keep u8×s8 products exact on CPUs that would saturate pairs of them?
+        pairs: of u8×s8 products, which CPUs with AVX2 and no VNNI saturate: "exact" keeps them so there, "saturated"
+            needs such a CPU; "" takes them as they come.
     """
 
     name: str
     describe: str
     optimized: bool = True
     config: Mapping[str, str] = field(default_factory=dict)
-    precise: bool = False
+    pairs: Literal["", "exact", "saturated"] = ""
     format: str = "ONNX"
 
     def version(self) -> str:
@@ -61,6 +62,11 @@ class OnnxRuntime:
         except ImportError as problem:
             return (
                 f"oracle '{self.name}' needs onnxruntime (pip install onnxruntime), but it does not import: {problem}"
+            )
+        if self.pairs == "saturated" and not this_cpu().saturates_pairs:
+            return (
+                f"oracle '{self.name}' is ONNX Runtime on a CPU with AVX2 and without VNNI; this one is "
+                f"{this_cpu().describe()}"
             )
         return None
 
@@ -146,11 +152,11 @@ class OrtSession:
     def _choose_precision(self) -> Executed:
         """Look at what runs; ask for exact u8×s8 products where this CPU would saturate them."""
         executed = self._look(self._model)[1]
-        if not (self._oracle.precise and this_cpu().saturates_pairs and executed.mixes_u8_and_s8()):
+        if not (self._oracle.pairs == "exact" and this_cpu().saturates_pairs and executed.mixes_u8_and_s8()):
             return executed
         self._config[PRECISE] = "1"
         saturates = "this CPU has AVX2 without VNNI, so ONNX Runtime saturates pairs of u8×s8 products"
-        otherwise = "compare on a CPU with VNNI, or with --against ort-unfused"
+        otherwise = "compare on a CPU with VNNI" + (", or with --against ort-unfused" if self._oracle is ORT else "")
         try:
             precise = self._look(self._model)[1]
         except Exception as refusal:  # see open
@@ -265,9 +271,19 @@ def _first_line(problem: BaseException) -> str:
 
 
 ORT = OnnxRuntime(
-    "ort", "ONNX Runtime, all optimizations, integer kernels for int8 activations too", True, {INT8_ALLOWED: "1"}, True
+    "ort",
+    "ONNX Runtime, all optimizations, integer kernels for int8 activations too",
+    True,
+    {INT8_ALLOWED: "1"},
+    "exact",
 )
 ORT_DEFAULT = OnnxRuntime("ort-default", "ONNX Runtime as it comes, no session options")
 ORT_UNFUSED = OnnxRuntime(
-    "ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False
+    "ort-unfused", "ONNX Runtime without graph optimizations: Q/DQ nodes around float operators", False, pairs="exact"
+)
+ORT_X64_AVX2 = OnnxRuntime(
+    "ort-x64-avx2",
+    "ONNX Runtime as ort, on a CPU with AVX2 and without VNNI",
+    config={INT8_ALLOWED: "1"},
+    pairs="saturated",
 )

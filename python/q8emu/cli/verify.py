@@ -34,7 +34,7 @@ Against = Annotated[
     typer.Option(
         "--against",
         help="An oracle, such as ort, ort-unfused, litert-ref or tflm. Repeat it, or give a comma list; "
-        "all that are named decide. Without it all that run such a file are asked, and the profile's own decides.",
+        "all that are named decide. Without it those that run such a file are asked, and the profile's own decides.",
         metavar="NAME",
     ),
 ]

@@ -133,7 +133,7 @@ ORT_X64_AVX2 = replace(
     ORT,
     name="ort-x64-avx2",
     reproduces="ONNX Runtime 1.32 CPU as the profile ort, x86-64 with AVX2 or AVX-512 and without VNNI",
-    oracle="",
+    oracle="ort-x64-avx2",
     overflow="pair_saturate",
     source=(
         "microsoft/onnxruntime: core/mlas/lib/x86_64/{QgemmU8S8,QgemvU8S8,ConvSym}KernelAvx2.S, and "

@@ -81,8 +81,8 @@ class Numerics:
         overflow: what happens to a sum beyond that width; "wrap": modulo 2^accumulator_bits; "saturate": after each
             product, the bias first, then kernel rows, kernel columns, channels; "refuse": a model in which some input
             could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
-            not depthwise ones, each sum of two neighbouring products saturates to int16 before it is added;
-            "pair_saturate_all": in depthwise ones too; "pair_saturate_depthwise": in those of 3x3 or 5x5 taps, a
+            not depthwise ones nor ConvInteger, each sum of two neighbouring products saturates to int16 before it is
+            added; "pair_saturate_all": in those too; "pair_saturate_depthwise": in those of 3x3 or 5x5 taps, a
             multiple of 8 channels, stride 1 or 2 and unchanged size, and in nothing else;
             "pairs_of_taps": wraps; depthwise weights with which a sum of two taps could leave int16 are refused.
         bias_bits: width in bits of a bias; a larger one is refused.

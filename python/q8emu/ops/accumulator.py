@@ -24,7 +24,8 @@ def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
 def _adds_pairs(low: Lowering) -> bool:
     """Is it a product of uint8 by int8 that the backend computes pair by pair?
 
-    "pair_saturate": ONNX Runtime has exact kernels for depthwise convolutions whose weights share one zero point.
+    "pair_saturate": ONNX Runtime has exact kernels for depthwise convolutions whose weights share one zero point, and
+    ConvInteger gives it the weights as the first operand, which becomes uint8.
     "pair_saturate_depthwise": FBGEMM's kernel for the usual depthwise convolutions; with VNNI the others are exact.
     """
     node, rule = low.node, low.numerics.overflow
@@ -36,7 +37,7 @@ def _adds_pairs(low: Lowering) -> bool:
         return is_depthwise and _is_usual(node)
     params = node.in_quant[1] if len(node.in_quant) > 1 else None
     shares = params is None or len(set(params.zero_point)) == 1
-    return rule == "pair_saturate_all" or not (is_depthwise and shares)
+    return rule == "pair_saturate_all" or not ((is_depthwise and shares) or node.op == "ConvInteger")
 
 
 def _is_usual(node: Node) -> bool:
