@@ -6,20 +6,40 @@ from __future__ import annotations
 import numpy as np
 
 from q8emu.numerics import fixed_point
+from q8emu.numerics.rounding import ROUNDINGS
 from strategies_numbers import limits
 from strategies_steps import Dict, Maker, Single, bit, bits, pair, requantization, window
 
 
 def add_rescaled(seed: int) -> Single:
-    """Tables of any int32, so that sums wrap."""
+    """Tables of any int32, so that sums wrap; or of products by a multiplier, one entry off among them."""
     m = Maker(seed)
     a, b, out = pair(m)
     dtypes = [m.dtype() for _ in range(3)]
     largest = m.c.pick(1000, 2**20, 2**31 - 1)
     params, arrays = requantization(m, dtypes[2], largest, 1, has_channels=False)
-    tables = {f"{side}_rescaled": m.rng.integers(-largest, largest, 256).astype(np.int32) for side in "ab"}
+    is_drawn = m.c.chance(30)
+    tables = {
+        f"{side}_rescaled": m.rng.integers(-largest, largest, 256).astype(np.int32)
+        if is_drawn
+        else _products(m, dtype, largest)
+        for side, dtype in zip("ab", dtypes, strict=False)
+    }
     operands = [m.data(a, dtypes[0]), m.data(b, dtypes[1])]
     return m.single("add_rescaled", operands, [(dtypes[2], out)], params, arrays | tables)
+
+
+def _products(m: Maker, dtype: str, largest: int) -> np.ndarray:
+    """int32[256]: x - zero point times a factor of either sign, rounded once or twice."""
+    first, second = m.c.pick(*ROUNDINGS), m.c.pick(*ROUNDINGS)
+    bits, rest, factor = m.c.integer(0, 40), m.c.integer(0, 6), m.rng.uniform(-largest, largest) / 256
+    codes = np.arange(256, dtype=np.uint8).view(dtype).tolist()
+    multiplier, zero_point = round(factor * 2.0 ** (bits + rest)), m.point(dtype)
+    values = [ROUNDINGS[second](ROUNDINGS[first]((c - zero_point) * multiplier, bits), rest) for c in codes]
+    table = np.clip(values, -(2**31), 2**31 - 1).astype(np.int32)
+    if m.c.chance(10):
+        table[m.c.integer(0, 255)] ^= 1
+    return table
 
 
 def mul(seed: int) -> Single:

@@ -92,7 +92,7 @@ SHAPES = {
 }
 
 
-def single(shape: Shape, x_dtype: str, w_dtype: str, kind: str, m: Maker) -> Single:
+def single(shape: Shape, x_dtype: str, w_dtype: str, kind: str, m: Maker, more: Dict | None = None) -> Single:
     """Its program: `kind` says whether data are drawn or at an end; biases make sums wrap."""
     group = shape.group or shape.c
     x_shape, w_shape = (shape.batch, *shape.image, shape.c), (shape.o, *shape.kernel, shape.c // group)
@@ -119,6 +119,7 @@ def single(shape: Shape, x_dtype: str, w_dtype: str, kind: str, m: Maker) -> Sin
     name = "depthwise_conv2d" if shape.group == 0 else "conv2d"
     if shape.group:
         params["group"] = shape.group
+    params |= more or {}
     return m.single(name, operands, [("int32", (shape.batch, *shape.out, shape.o))], params, arrays, (1,))
 
 
@@ -133,6 +134,16 @@ def test_a_convolution_of_this_shape(name: str, isa: str, seed: int) -> None:
                 compare(given, isa, seed + number, run(given, isa, threads), expected)
 
 
+@pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if shape.group])
+def test_pairs_of_a_convolution_of_this_shape(name: str, isa: str, seed: int) -> None:
+    """Products that saturate in pairs, with padding in the middle of a pair and depths of all remainders."""
+    for number, kind in enumerate(("drawn", "largest")):
+        given = single(SHAPES[name], "uint8", "int8", kind, Maker(seed + number), {"saturates_pairs": 1})
+        expected = run(given, "spec", 1)
+        for threads in (1, 2):
+            compare(given, isa, seed + number, run(given, isa, threads), expected)
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 6, 7, 13, 70])
 @pytest.mark.parametrize(("depth", "columns"), [(1, 1), (3, 15), (16, 16), (33, 17), (640, 32), (1301, 100)])
 def test_a_product_of_this_shape(rows: int, depth: int, columns: int, isa: str, seed: int) -> None:
@@ -143,9 +154,10 @@ def test_a_product_of_this_shape(rows: int, depth: int, columns: int, isa: str, 
         b = m.rng.integers(*_ends(b_dtype), (depth, columns), b_dtype, endpoint=True)
         params: Dict = {"a_zero_point": m.point(a_dtype), "has_a_zero_point_input": 0, "has_b_zero_point_input": 0}
         points = {"b_zero_point": m.rng.integers(*_ends(b_dtype), columns).astype(np.int32)}
-        for bias_rows in (0, 1, rows):
+        saturating: list[Dict] = [{"saturates_pairs": 1}] if (a_dtype, b_dtype) == ("uint8", "int8") else []
+        for bias_rows, more in product((0, 1, rows), ({}, *saturating)):
             bias = {"bias": m.rng.integers(-(2**31), 2**31, (bias_rows, columns)).astype(np.int32)} if bias_rows else {}
-            given = m.single("matmul", [a, b], [("int32", (rows, columns))], params, points | bias, (1,))
+            given = m.single("matmul", [a, b], [("int32", (rows, columns))], params | more, points | bias, (1,))
             compare(given, isa, seed + number, run(given, isa, 2), run(given, "spec", 1))
 
 

@@ -15,7 +15,7 @@ from strategies_more_steps import MAKERS
 from strategies_steps import Dict, Maker, Params, Single, bit, bits
 
 EXAMPLES = 60
-SIMD = ("conv2d", "depthwise_conv2d", "matmul", "add_fma")
+SIMD = ("conv2d", "depthwise_conv2d", "matmul", "add_fma", "add_rescaled", "average_pool", "average_pool_raw")
 """Step kinds with kernels of their own per ISA: these get more examples."""
 AVX_VNNI = ("conv2d", "depthwise_conv2d", "matmul")
 """Those with kernels for AVX-VNNI; the others run the kernels for AVX2 in their place."""

@@ -232,6 +232,7 @@ INCLUDED = {  # AVX-512 VNNI comes without AVX-VNNI on servers
     "avx512vnni": ("avx512vnni", "avx2", "reference"),
     "avxvnni": ("avxvnni", "avx2", "reference"),
     "avx2": ("avx2", "reference"),
+    "dotprod": ("dotprod", "reference"),
     "reference": ("reference",),
 }
 

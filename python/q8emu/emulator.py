@@ -28,7 +28,7 @@ from q8emu.readers.onnx import batch_is_symbolic, read_inputs, read_onnx
 from q8emu.readers.tflite import is_tflite, read_tflite
 from q8emu.readers.torch import is_torch, read_torch
 from q8emu.run import Runner, new_trace
-from q8emu.samples import is_samplewise
+from q8emu.samples import is_samplewise, may_be_samplewise
 from q8emu.trace import Trace
 
 LARGEST_BATCH = 32
@@ -36,6 +36,9 @@ LARGEST_BATCH = 32
 
 BLOCK_BYTES = 2**17
 """What the operands and the output of a step may take in a block of samples: they shall stay in the cache of a core."""
+
+LANES = 8
+"""Values that the kernels of a runtime take at once, going by another rule for the last ones."""
 
 LARGEST_BLOCK = 16
 LARGEST_CALL = 512
@@ -159,7 +162,7 @@ class Emulator:
         total = count_runs(inputs, self.specs)
         cuts = list(self._cuts(total))
         parts = [(self.runner_for(cut.batch), cut.runs) for cut in cuts]
-        names = [name for name in self.program.quantized() if tensors is None or name in tensors]
+        names = [name for name in parts[0][0].recorded if tensors is None or name in tensors]
         whole, views = new_trace(parts, names)
         for cut, (runner, runs), view in zip(cuts, parts, views, strict=True):
             runner.run_into(view, take(inputs, self.specs, cut.start, cut.batch * runs), {}, runs)
@@ -186,30 +189,49 @@ class Emulator:
         """What each call of the core takes: blocks, as many for each thread; the rest one by one."""
         if not self.is_symbolic:
             yield from _calls(0, 1, total)
-        elif total > 1 and self.block:
-            threads = self.runner.threads
-            blocks = total // self.block // threads * threads if self.block > 1 else 0
+        elif total > 1 and self._is_cut(total):
+            threads, unit = self.runner.threads, self.unit
+            blocks = total // self.block // threads * threads if self.block > unit else 0
             yield from _calls(0, self.block, blocks)
-            yield from _calls(blocks * self.block, 1, total - blocks * self.block)
+            yield from _calls(blocks * self.block, unit, (total - blocks * self.block) // unit)
         else:
             size = self._size(total)
             yield from _calls(0, size, total // size)
             if rest := total % size:
                 yield Cut(total - rest, rest, 1)
 
-    @cached_property
+    @property
     def block(self) -> int:
         """Samples that go through the steps together; 0 where a batch must not be cut, or the file fixes it."""
+        return self._block[0]
+
+    @property
+    def unit(self) -> int:
+        """A batch may be cut behind every multiple of so many samples, if its own length is one."""
+        return self._block[1]
+
+    def _is_cut(self, total: int) -> bool:
+        return self.block > 0 and total % self.unit == 0
+
+    @cached_property
+    def _block(self) -> tuple[int, int]:
+        """The block, and its unit: 1, or LANES where a runtime goes by the place of a value among so many."""
         if not self.is_symbolic:
-            return 0
+            return 0, 1
         one = self.program
         largest = max((step_bytes(one, step) for step in one.steps), default=1)
-        block = self.options.batch or min(max(BLOCK_BYTES // largest, 1), LARGEST_BLOCK)
-        samples = max(block, 2)
-        try:
-            return block if is_samplewise(one, self.program_for(samples), samples) else 0
-        except Q8Error:  # two samples are too large, or the network has no form for them
-            return 0
+        wanted = self.options.batch or min(max(BLOCK_BYTES // largest, 1), LARGEST_BLOCK)
+        for unit in (1, LANES):
+            block = -(-wanted // unit) * unit
+            samples = max(block, 2 * unit)
+            try:
+                if is_samplewise(self.program_for(unit), self.program_for(samples), samples // unit):
+                    return block, unit
+            except Q8Error:  # so many samples are too large, or the network has no form for them
+                return 0, 1
+            if self.options.batch or not may_be_samplewise(one):
+                break
+        return 0, 1
 
     def batches(self, inputs: Mapping[str, np.ndarray], first: int | None = None) -> Iterator[Batch]:
         """Cut the inputs into what an oracle gets at once.
@@ -245,7 +267,7 @@ class Emulator:
         size = min(left, self.options.batch or LARGEST_BATCH)
         while True:
             try:
-                if self.block:
+                if self._is_cut(size):
                     self.program_for(size)
                 else:
                     self.runner_for(size)

@@ -162,7 +162,9 @@ class Lowering:
     # What several operators do
 
     def gathered(self, buffer: int, lists: Sequence[np.ndarray], fill: int = 0) -> int:
-        """Values picked by one list of indices per axis."""
+        """Values picked by one list of indices per axis; the buffer itself where that is all of it, in order."""
+        if all(np.array_equal(i, np.arange(n)) for i, n in zip(lists, self.buffers[buffer].shape, strict=True)):
+            return buffer
         target = self.new(self.buffers[buffer].dtype, [len(i) for i in lists])
         index = np.concatenate([np.asarray(i, np.int64) for i in lists])
         self.add("gather", (buffer,), (target,), {"fill": fill}, {"index": index})
@@ -170,9 +172,11 @@ class Lowering:
 
     def joined(self, name: str, parts: Sequence[int]) -> None:
         """The tensor consists of these 1-D buffers one after another, in the file's order."""
+        if len(parts) == 1:
+            return self.define_reshaped(name, parts[0])
         target = self.new(self.buffers[parts[0]].dtype, (self.graph.tensors[name].elements,))
         self.add("concat", tuple(parts), (target,), {"axis": 0})
-        self.define_reshaped(name, target)
+        return self.define_reshaped(name, target)
 
     def requantized(self, node: Node, output: int, buffer: int, params: QuantParams | None) -> int:
         """The buffer's values under the parameters of the node's output."""

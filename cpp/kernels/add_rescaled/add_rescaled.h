@@ -4,12 +4,14 @@
 //   acc = wrap(a_rescaled[a] + b_rescaled[b]), the tables indexed by the bits of the operand
 //
 // Layouts  a, b, acc vectors; a step of 0 repeats one element.
+// Lines    the tables once more, where both are lines; a kernel may take either.
 // Aliasing none.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/kernel.h"
+#include "numerics/line.h"
 
 namespace q8 {
 
@@ -21,6 +23,8 @@ struct AddRescaledArgs {
   int64_t b_step;             // 0 or 1
   const int32_t* a_rescaled;  // [256]
   const int32_t* b_rescaled;  // [256]
+  const Line* a_line;         // nullptr where either has none
+  const Line* b_line;
   int32_t* acc;
 };
 

@@ -12,9 +12,6 @@
 //          Beyond, it wraps modulo 2^32 as the contract says; addition modulo 2^32 does not depend on the order.
 //          With saturated_bits the bias, then each sum with a product, in the order in which the equation names them,
 //          saturates to so many bits: the reference kernel alone does that.
-//          With saturates_pairs, for uint8 times int8, each sum of two products of the values as they are, neighbours
-//          in the order of kernel rows, kernel columns, channels, saturates to int16 before it is added; the reference
-//          kernel alone does that.
 // Aliasing none. The kernel may use all of scratch.
 #pragma once
 
@@ -51,8 +48,7 @@ struct Conv2dArgs {
   int32_t* acc;            // [pixel_count][channel_count]
   int64_t acc_stride;      // from pixel to pixel
   int32_t saturated_bits;  // 0: wraps
-  bool saturates_pairs;
-  void* scratch;  // 64-byte aligned
+  void* scratch;           // 64-byte aligned
 };
 
 struct Conv2dKernel {

@@ -34,39 +34,13 @@ int32_t accumulate(const Conv2dArgs& args, const WindowAt& at, int64_t o) {
   return acc;
 }
 
-// What the accumulator gains when pairs of products saturate; padding holds the zero point and takes part.
-template <class X, class W>
-int64_t excess_of_pairs(const Conv2dArgs& args, const WindowAt& at, int64_t o) {
-  const Window& window = args.shape->window;
-  const int64_t channels = window.c / args.shape->group;
-  const X* x = static_cast<const X*>(args.x) + args.group * channels;
-  const W* w = static_cast<const W*>(args.w) + o * window.kh * window.kw * channels;
-  int64_t excess = 0;
-  int32_t pair = 0;
-  for (int64_t k = 0; k < window.kh * window.kw * channels; ++k) {
-    const int64_t tap = k / channels;
-    const int64_t row = at.row + tap / window.kw * window.dilation_h;
-    const int64_t col = at.col + tap % window.kw * window.dilation_w;
-    const bool inside = is_inside(row, window.h) && is_inside(col, window.w);
-    const int64_t place = ((at.n * window.h + row) * window.w + col) * window.c + k % channels;
-    pair += (inside ? x[place] : args.x_zero_point) * w[k];
-    if (k % 2 == 1) {
-      excess += pair_excess(pair);
-      pair = 0;
-    }
-  }
-  return excess;  // a last product of its own fits
-}
-
 template <class X, class W>
 void run(const Conv2dArgs& args) {
   const int64_t first_channel = args.group * (args.shape->o / args.shape->group) + args.channel_begin;
   for (int64_t p = 0; p < args.pixel_count; ++p) {
     const WindowAt at = window_at(args.shape->window, args.pixel_begin + p);
     for (int64_t i = 0; i < args.channel_count; ++i) {
-      int32_t& acc = args.acc[p * args.acc_stride + i];
-      acc = accumulate<X, W>(args, at, first_channel + i);
-      if (args.saturates_pairs) acc = wrap(acc + excess_of_pairs<X, W>(args, at, first_channel + i));
+      args.acc[p * args.acc_stride + i] = accumulate<X, W>(args, at, first_channel + i);
     }
   }
 }

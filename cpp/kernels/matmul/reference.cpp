@@ -22,26 +22,11 @@ int32_t accumulate(const MatmulArgs& args, int64_t m, int64_t n) {
   return acc;
 }
 
-// What the accumulator gains when pairs of products saturate.
-template <class A, class B>
-int64_t excess_of_pairs(const MatmulArgs& args, int64_t m, int64_t n) {
-  const A* a = static_cast<const A*>(args.a) + m * args.shape->k;
-  const B* b = static_cast<const B*>(args.b.b) + n;
-  int64_t excess = 0;
-  for (int64_t k = 0; k + 1 < args.shape->k; k += 2) {
-    excess += pair_excess(a[k] * b[k * args.shape->n] + a[k + 1] * b[(k + 1) * args.shape->n]);
-  }
-  return excess;
-}
-
 template <class A, class B>
 void run(const MatmulArgs& args) {
   for (int64_t i = 0; i < args.row_count; ++i) {
     for (int64_t j = 0; j < args.column_count; ++j) {
-      const int64_t m = args.row_begin + i, n = args.column_begin + j;
-      int32_t& acc = args.acc[i * args.acc_stride + j];
-      acc = accumulate<A, B>(args, m, n);
-      if (args.saturates_pairs) acc = wrap(acc + excess_of_pairs<A, B>(args, m, n));
+      args.acc[i * args.acc_stride + j] = accumulate<A, B>(args, args.row_begin + i, args.column_begin + j);
     }
   }
 }

@@ -79,24 +79,48 @@ struct Block {
   Parameters low, high;
 };
 
+// Rows of a block: where they begin, and from row to row.
+struct Rows {
+  const int32_t* acc;
+  uint8_t* y;
+  int64_t count, acc_stride, y_stride;
+};
+
+template <class Parameters, class Rescale>
+void requantize_rows(Rows rows, const Lanes& lanes, const Block<Parameters>& by, const Narrowing& narrowing,
+                     const Rescale& rescale) {
+  for (; rows.count > 0; --rows.count, rows.acc += rows.acc_stride, rows.y += rows.y_stride) {
+    const __m256i low = rescale(load_lanes(rows.acc, lanes.low), by.low);
+    const __m256i high = rescale(load_lanes(rows.acc + 8, lanes.high), by.high);
+    store_first(rows.y, narrow_16(low, high, narrowing), lanes.count);
+  }
+}
+
 // load(channel, lanes) gives the Parameters of 8 channels, rescale(accumulators, parameters) 8 int32 values to which
-// zero_point is to be added.
+// zero_point is to be added. One long row with parameters for all is as good as rows of 16 channels.
 template <class Args, class Load, class Rescale>
 void requantize_blocks(const Args& args, int64_t parameter_stride, int32_t zero_point, const Load& load,
                        const Rescale& rescale) {
   const Narrowing narrowing = make_narrowing(args.range, zero_point);
   using Parameters = decltype(load(0, first_lanes(0).low));
   Block<Parameters> by{};
-  for (int64_t c = 0; c < args.channels; c += block_channels) {
-    const Lanes lanes = first_lanes(args.channels - c);
-    if (parameter_stride != 0 || c == 0) by = {.low = load(c, lanes.low), .high = load(c + 8, lanes.high)};
-    const int32_t* acc = args.acc + c;
-    uint8_t* y = static_cast<uint8_t*>(args.y) + c;
-    for (int64_t r = 0; r < args.rows; ++r, acc += args.acc_stride, y += args.y_stride) {
-      const __m256i low = rescale(load_lanes(acc, lanes.low), by.low);
-      const __m256i high = rescale(load_lanes(acc + 8, lanes.high), by.high);
-      store_first(y, narrow_16(low, high, narrowing), lanes.count);
+  int64_t c = 0;
+  const auto rows_at = [&](int64_t count, int64_t acc_stride, int64_t y_stride) {
+    return Rows{args.acc + c, static_cast<uint8_t*>(args.y) + c, count, acc_stride, y_stride};
+  };
+  if (parameter_stride == 0) {
+    const Lanes lanes = first_lanes(block_channels);
+    by = {.low = load(0, lanes.low), .high = load(0, lanes.high)};
+    if (args.rows == 1) {
+      const int64_t count = args.channels / block_channels;
+      requantize_rows(rows_at(count, block_channels, block_channels), lanes, by, narrowing, rescale);
+      c = count * block_channels;
     }
+  }
+  for (; c < args.channels; c += block_channels) {
+    const Lanes lanes = first_lanes(args.channels - c);
+    if (parameter_stride != 0) by = {.low = load(c, lanes.low), .high = load(c + 8, lanes.high)};
+    requantize_rows(rows_at(args.rows, args.acc_stride, args.y_stride), lanes, by, narrowing, rescale);
   }
 }
 

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // requantize_multiplier with AVX2. Products have 64 bits, so even and odd lanes go separately and meet again.
+//
+// All rules are one: floors of floors are floors, so that two roundings are one shift of the product with the halves of
+// both in the sum, for high = half_up(product / 2^31) and n = shift - 31:
+//   half_up(high / 2^n) = floor((product + 2^30 + 2^(n + 30)) / 2^(n + 31)), and
+//   half_away(high / 2^n) the same, with 2^31 less in the sum where high is negative. Where the accumulator is, is as
+//   good: between the two lies high = 0, which becomes 0 either way.
 #include "kernels/requantize/avx2.h"
 
 #include "kernels/requantize_multiplier/requantize_multiplier.h"
@@ -7,91 +13,63 @@
 namespace q8 {
 namespace {
 
-struct Products {
-  __m256i even, odd;  // 64 bits each
+// Of the even or of the odd channels among 8, in lanes of 64 bits. AVX2 has no arithmetic shift of those: with 2^63
+// added a logical one does, and 2^(63 - shift) too much is taken off again, together with adding the zero point.
+struct Lanes64 {
+  __m256i multiplier, shift;
+  __m256i sum;       // the halves, and 2^63
+  __m256i negative;  // 2^31 where negative values round to the other side of a tie, else 0
 };
 
-Products multiply(__m256i x, __m256i multiplier) {
-  return {.even = _mm256_mul_epi32(x, multiplier),
-          .odd = _mm256_mul_epi32(_mm256_srli_epi64(x, 32), _mm256_srli_epi64(multiplier, 32))};
-}
-
-// half_up(x * multiplier / 2^31): bits 31 to 62 of the sum, which is all that the odd lanes shift to their upper half.
-__m256i high_mul(__m256i x, __m256i multiplier) {
-  const __m256i half = _mm256_set1_epi64x(int64_t{1} << 30);
-  const Products products = multiply(x, multiplier);
-  const __m256i even = _mm256_srli_epi64(_mm256_add_epi64(products.even, half), 31);
-  const __m256i odd = _mm256_slli_epi64(_mm256_add_epi64(products.odd, half), 1);
-  return _mm256_blend_epi32(even, odd, 0xAA);
-}
-
-// half_away(v / 2^n): the floor, plus one where the bits shifted out exceed half, or reach it and v is not negative.
-__m256i half_away_32(__m256i v, __m256i n) {
-  const __m256i mask = _mm256_sub_epi32(_mm256_sllv_epi32(_mm256_set1_epi32(1), n), _mm256_set1_epi32(1));
-  const __m256i threshold = _mm256_sub_epi32(_mm256_srli_epi32(mask, 1), _mm256_srai_epi32(v, 31));
-  return _mm256_sub_epi32(_mm256_srav_epi32(v, n), _mm256_cmpgt_epi32(_mm256_and_si256(v, mask), threshold));
-}
-
-// half_up(v / 2^n): the floor, plus the last bit shifted out.
-__m256i half_up_32(__m256i v, __m256i n) {
-  const __m256i one = _mm256_set1_epi32(1);
-  const __m256i last = _mm256_and_si256(_mm256_srav_epi32(v, _mm256_sub_epi32(n, one)), one);
-  return _mm256_add_epi32(_mm256_srav_epi32(v, n),
-                          _mm256_and_si256(last, _mm256_cmpgt_epi32(n, _mm256_setzero_si256())));
-}
-
-// What a rule needs of the parameters of 8 channels.
-template <MultiplierRule rule>
 struct Parameters {
-  __m256i multiplier, left, rest;
+  Lanes64 even, odd;
+  __m256i left;
+  __m256i sum;  // the zero point minus 2^(63 - shift)
 };
 
-template <MultiplierRule rule>
-Parameters<rule> prepare(__m256i multiplier, __m256i shift, __m256i) {
-  const __m256i all = _mm256_set1_epi32(31), zero = _mm256_setzero_si256();
+Lanes64 prepare_lanes(MultiplierRule rule, __m256i multiplier, __m256i shift) {
+  const __m256i one = _mm256_set1_epi64x(1), all = _mm256_set1_epi64x(31), sign = _mm256_set1_epi64x(INT64_MIN);
+  const auto power = [one](__m256i n) { return _mm256_sllv_epi64(one, n); };
+  if (rule == MultiplierRule::single_rounding) {
+    return {.multiplier = multiplier,
+            .shift = shift,
+            .sum = _mm256_add_epi64(sign, power(_mm256_sub_epi64(shift, one))),
+            .negative = _mm256_setzero_si256()};
+  }
+  const __m256i has_rest = _mm256_cmpgt_epi64(shift, all);
+  const __m256i total = _mm256_blendv_epi8(all, shift, has_rest);
+  const __m256i second_half = _mm256_and_si256(has_rest, power(_mm256_sub_epi64(total, one)));
+  const bool is_away = rule == MultiplierRule::double_rounding;
   return {.multiplier = multiplier,
-          .left = _mm256_max_epi32(_mm256_sub_epi32(all, shift), zero),
-          .rest = _mm256_max_epi32(_mm256_sub_epi32(shift, all), zero)};
+          .shift = total,
+          .sum = _mm256_add_epi64(_mm256_add_epi64(sign, _mm256_set1_epi64x(int64_t{1} << 30)), second_half),
+          .negative = _mm256_and_si256(has_rest, _mm256_set1_epi64x(is_away ? int64_t{1} << 31 : 0))};
 }
 
-template <MultiplierRule rule>
-__m256i rescale_8(__m256i acc, const Parameters<rule>& by, __m256i zero_point) {
-  const __m256i high = high_mul(_mm256_sllv_epi32(acc, by.left), by.multiplier);
-  return _mm256_add_epi32(rule == MultiplierRule::ruy_x86 ? half_up_32(high, by.rest) : half_away_32(high, by.rest),
-                          zero_point);
-}
+// The low halves of even and odd lanes, in order.
+__m256i interleave(__m256i even, __m256i odd) { return _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA); }
 
-// half_up(product / 2^shift), low half. AVX2 has no arithmetic shift of 64-bit lanes: with 2^63 added a logical one
-// does, and 2^(63 - shift) too much is taken off again, together with adding the zero point.
-template <>
-struct Parameters<MultiplierRule::single_rounding> {
-  __m256i multiplier;
-  __m256i even_shift, odd_shift;
-  __m256i even_sum, odd_sum;  // half of 2^shift, and 2^63
-  __m256i sum;                // the zero point minus 2^(63 - shift)
-};
-
-template <>
-Parameters<MultiplierRule::single_rounding> prepare(__m256i multiplier, __m256i shift, __m256i zero_point) {
-  const __m256i sign = _mm256_set1_epi64x(INT64_MIN), one = _mm256_set1_epi64x(1);
-  const __m256i even = _mm256_and_si256(shift, _mm256_set1_epi64x(0xFFFFFFFF)), odd = _mm256_srli_epi64(shift, 32);
-  const auto sum = [&](__m256i n) { return _mm256_add_epi64(sign, _mm256_sllv_epi64(one, _mm256_sub_epi64(n, one))); };
-  const __m256i excess =
-      _mm256_blend_epi32(_mm256_srlv_epi64(sign, even), _mm256_slli_epi64(_mm256_srlv_epi64(sign, odd), 32), 0xAA);
-  return {.multiplier = multiplier,
-          .even_shift = even,
-          .odd_shift = odd,
-          .even_sum = sum(even),
-          .odd_sum = sum(odd),
+Parameters prepare(MultiplierRule rule, __m256i multiplier, __m256i shift, __m256i zero_point) {
+  const __m256i low = _mm256_set1_epi64x(0xFFFFFFFF), zero = _mm256_setzero_si256();
+  const Lanes64 even = prepare_lanes(rule, multiplier, _mm256_and_si256(shift, low));
+  const Lanes64 odd = prepare_lanes(rule, _mm256_srli_epi64(multiplier, 32), _mm256_srli_epi64(shift, 32));
+  const __m256i sign = _mm256_set1_epi64x(INT64_MIN);
+  const __m256i excess = interleave(_mm256_srlv_epi64(sign, even.shift), _mm256_srlv_epi64(sign, odd.shift));
+  const bool has_left = rule != MultiplierRule::single_rounding;
+  return {.even = even,
+          .odd = odd,
+          .left = has_left ? _mm256_max_epi32(_mm256_sub_epi32(_mm256_set1_epi32(31), shift), zero) : zero,
           .sum = _mm256_sub_epi32(zero_point, excess)};
 }
 
-template <>
-__m256i rescale_8(__m256i acc, const Parameters<MultiplierRule::single_rounding>& by, __m256i) {
-  const Products products = multiply(acc, by.multiplier);
-  const __m256i even = _mm256_srlv_epi64(_mm256_add_epi64(products.even, by.even_sum), by.even_shift);
-  const __m256i odd = _mm256_srlv_epi64(_mm256_add_epi64(products.odd, by.odd_sum), by.odd_shift);
-  return _mm256_add_epi32(_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA), by.sum);
+// acc in the low halves of the lanes; of the result too.
+template <MultiplierRule rule>
+__m256i rescale_4(__m256i acc, const Lanes64& by) {
+  __m256i product = _mm256_add_epi64(_mm256_mul_epi32(acc, by.multiplier), by.sum);
+  if constexpr (rule == MultiplierRule::double_rounding) {
+    product = _mm256_sub_epi64(product, _mm256_and_si256(acc, by.negative));  // bit 31 of acc is its sign
+  }
+  return _mm256_srlv_epi64(product, by.shift);
 }
 
 template <MultiplierRule rule>
@@ -101,9 +79,14 @@ void run(const RequantizeMultiplierArgs& args) {
     const auto values = [&](const int32_t* from) {
       return args.parameter_stride != 0 ? load_lanes(from + c, lanes) : _mm256_set1_epi32(from[0]);
     };
-    return prepare<rule>(values(args.multiplier), values(args.shift), zero_point);
+    return prepare(rule, values(args.multiplier), values(args.shift), zero_point);
   };
-  const auto rescale = [zero_point](__m256i acc, const Parameters<rule>& by) { return rescale_8(acc, by, zero_point); };
+  const auto rescale = [](__m256i acc, const Parameters& by) {
+    const __m256i shifted = rule == MultiplierRule::single_rounding ? acc : _mm256_sllv_epi32(acc, by.left);
+    const __m256i even = rescale_4<rule>(shifted, by.even);
+    const __m256i odd = rescale_4<rule>(_mm256_srli_epi64(shifted, 32), by.odd);
+    return _mm256_add_epi32(interleave(even, odd), by.sum);
+  };
   requantize_blocks(args, args.parameter_stride, 0, load, rescale);
 }
 

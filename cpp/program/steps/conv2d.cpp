@@ -2,6 +2,7 @@
 // The step kind conv2d: the family conv2d fills a tile of accumulators, the output stage turns it into y.
 #include "kernels/conv2d/conv2d.h"
 
+#include "kernels/conv2d_pairs/conv2d_pairs.h"
 #include "program/loaded_step.h"
 #include "program/steps/output_stage.h"
 #include "program/steps/read_window.h"
@@ -38,7 +39,8 @@ class Conv2d final : public LoadedStep {
       : fields_(read_convolution(reader)),
         shape_(read_shape(reader, fields_)),
         stage_(reader, reader.output(), {shape_.o}, shape_.o, options.isa),
-        kernel_(conv2d_kernel(stage_.sum_isa(options.isa))),
+        kernel_(stage_.saturates_pairs() ? conv2d_pairs_kernel(options.isa)
+                                         : conv2d_kernel(stage_.sum_isa(options.isa))),
         grid_(accumulators_of(shape_), tile_limits(kernel_.isa), options.threads),
         tile_bytes_(OutputStage::scratch_bytes(grid_.row_tile(), grid_.column_tile())) {
     stage_.expect_pairs_of(reader, shape_.x_dtype, shape_.w_dtype);
@@ -78,7 +80,6 @@ class Conv2d final : public LoadedStep {
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
                  .saturated_bits = stage_.saturated_bits(),
-                 .saturates_pairs = stage_.saturates_pairs(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, at.row, at.rows, channel, at.columns, output());
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "kernels/matmul_pairs/matmul_pairs.h"
 #include "program/loaded_step.h"
 #include "program/steps/output_stage.h"
 #include "program/steps/units.h"
@@ -98,7 +99,8 @@ class Matmul final : public LoadedStep {
         b_zero_point_(reader.zero_point_array("b_zero_point", {1, shape_.n}, shape_.b_dtype)),
         bias_(read_bias(reader, shape_)),
         stage_(reader, reader.output(), {1, shape_.n}, shape_.n, options.isa),
-        kernel_(matmul_kernel(stage_.sum_isa(options.isa))),
+        kernel_(stage_.saturates_pairs() ? matmul_pairs_kernel(options.isa)
+                                         : matmul_kernel(stage_.sum_isa(options.isa))),
         grid_({.rows = shape_.m, .columns = shape_.n, .line = 1, .row_bytes = shape_.k, .copies = products_},
               tile_limits(kernel_.isa), options.threads),
         packed_bytes_(round_up_to_64(kernel_.packed_bytes(shape_))),
@@ -176,7 +178,6 @@ class Matmul final : public LoadedStep {
                  .acc = tile.acc,
                  .acc_stride = tile.stride,
                  .saturated_bits = stage_.saturated_bits(),
-                 .saturates_pairs = stage_.saturates_pairs(),
                  .scratch = scratch + tile_bytes_});
     stage_.finish(tile, row, at.rows, at.column, at.columns, output());
   }

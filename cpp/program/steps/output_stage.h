@@ -39,7 +39,7 @@ class OutputStage {
   // Sums that saturate depend on their order, which only the reference kernels keep. 0: they wrap.
   int32_t saturated_bits() const { return overflow_ == Overflow::saturate ? accumulator_bits_ : 0; }
   bool saturates_pairs() const { return saturates_pairs_; }
-  Isa sum_isa(Isa isa) const { return overflow_ == Overflow::saturate || saturates_pairs_ ? Isa::reference : isa; }
+  Isa sum_isa(Isa isa) const { return overflow_ == Overflow::saturate ? Isa::reference : isa; }
 
   // Pairs saturate in products of uint8 by int8 only, and where the step knows the order of its products.
   void expect_pairs_of(const StepReader& reader, DType left, DType right) const;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// conv2d_pairs with AVX2: the patches of the pixels as rows, times the packed weights of the group.
+#include "kernels/conv2d/patch.h"
+#include "kernels/conv2d_pairs/conv2d_pairs.h"
+#include "kernels/dot/pairs_avx2.h"
+
+namespace q8 {
+namespace {
+
+int64_t depth_of(const Conv2dShape& shape) {
+  return shape.window.kh * shape.window.kw * (shape.window.c / shape.group);
+}
+
+int64_t group_bytes(const Conv2dShape& shape) {
+  return count_blocks(shape.o / shape.group) * block_bytes(depth_of(shape));
+}
+
+void gather_rows(const Conv2dArgs& args, uint8_t* rows) {
+  const Conv2dShape& shape = *args.shape;
+  const int padding = args.x_zero_point;
+  const uint8_t* x = static_cast<const uint8_t*>(args.x) + args.group * (shape.window.c / shape.group);
+  const auto copy = [](const uint8_t* from, int64_t count, uint8_t* to) {
+    std::memcpy(to, from, static_cast<size_t>(count));
+  };
+  const auto fill = [padding](int64_t count, uint8_t* to) { std::memset(to, padding, static_cast<size_t>(count)); };
+  for (int64_t p = 0; p < args.pixel_count; ++p) {
+    uint8_t* row = rows + p * row_stride(depth_of(shape));
+    gather_patch(shape, x, window_at(shape.window, args.pixel_begin + p), row, copy, fill);
+  }
+}
+
+}  // namespace
+
+size_t conv2d_pairs_avx2_packed_bytes(const Conv2dShape& shape) {
+  return static_cast<size_t>(group_bytes(shape) * shape.group);
+}
+
+void conv2d_pairs_avx2_pack(const Conv2dShape& shape, const void* w, const int32_t* w_zero_point, void* packed) {
+  const int64_t depth = depth_of(shape), columns = shape.o / shape.group;
+  for (int64_t g = 0; g < shape.group; ++g) {
+    const Columns source{.w = static_cast<const int8_t*>(w) + g * columns * depth,
+                         .depth = depth,
+                         .columns = columns,
+                         .depth_stride = 1,
+                         .column_stride = depth,
+                         .zero_point = w_zero_point + g * columns,
+                         .zero_point_stride = 1};
+    uint8_t* to = static_cast<uint8_t*>(packed) + g * group_bytes(shape);
+    for (int64_t block = 0; block < count_blocks(columns); ++block) pack_block(source, block, to);
+  }
+}
+
+size_t conv2d_pairs_avx2_scratch_bytes(const Conv2dShape& shape, int64_t pixel_tile) {
+  return rows_bytes(pixel_tile, depth_of(shape));
+}
+
+void conv2d_pairs_avx2(const Conv2dArgs& args) {
+  const Conv2dShape& shape = *args.shape;
+  const int64_t columns = shape.o / shape.group;
+  int32_t* row_sums = static_cast<int32_t*>(args.scratch);
+  uint8_t* rows = reinterpret_cast<uint8_t*>(row_sums + args.pixel_count);
+  gather_rows(args, rows);
+  dot_pairs({.x = rows,
+             .rows = args.pixel_count,
+             .depth = depth_of(shape),
+             .x_zero_point = args.x_zero_point,
+             .packed = static_cast<const uint8_t*>(args.packed) + args.group * group_bytes(shape),
+             .first_column = args.channel_begin,
+             .columns = args.channel_count,
+             .bias = args.bias + args.group * columns + args.channel_begin,
+             .bias_stride = 0,
+             .acc = args.acc,
+             .acc_stride = args.acc_stride,
+             .row_sums = row_sums});
+}
+
+}  // namespace q8
