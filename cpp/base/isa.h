@@ -14,9 +14,8 @@ enum class Isa : uint8_t {
   dotprod,     // aarch64: the dot products of ARMv8.2, SDOT and UDOT
 };
 
-// Does a CPU that supports `isa` support `other`? All of its processor family that come before it (a table of kernels holds
-// no others), but for AVX-VNNI: servers have AVX-512 VNNI
-// without it.
+// Does a CPU that supports `isa` support `other`? All of its processor family that come before it (a table of kernels
+// holds no others), but for AVX-VNNI: servers have AVX-512 VNNI without it.
 constexpr bool includes(Isa isa, Isa other) {
   return other <= isa && !(isa == Isa::avx512vnni && other == Isa::avxvnni);
 }

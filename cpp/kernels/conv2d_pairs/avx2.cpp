@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// conv2d_pairs with AVX2: the patches of the pixels as rows, times the packed weights of the group.
-#include "kernels/conv2d/patch.h"
+// conv2d_pairs with AVX2: the patches of the pixels as rows, times the packed weights of the group. Pairs go across the
+// ends of kernel rows, so that the taps of a patch have to lie one after another.
 #include "kernels/conv2d_pairs/conv2d_pairs.h"
 #include "kernels/dot/pairs_avx2.h"
 
@@ -15,17 +15,29 @@ int64_t group_bytes(const Conv2dShape& shape) {
   return count_blocks(shape.o / shape.group) * block_bytes(depth_of(shape));
 }
 
+// The taps under the window at `at` one after another, [KH][KW][C/G]; padding is the zero point. x begins at the first
+// channel of the group.
+void gather_patch(const Conv2dArgs& args, const uint8_t* x, const WindowAt& at, uint8_t* patch) {
+  const Window& window = args.shape->window;
+  const size_t channels = static_cast<size_t>(window.c / args.shape->group);
+  for (int64_t kh = 0; kh < window.kh; ++kh) {
+    const int64_t row = at.row + kh * window.dilation_h;
+    for (int64_t kw = 0; kw < window.kw; ++kw, patch += channels) {
+      const int64_t col = at.col + kw * window.dilation_w;
+      if (is_inside(row, window.h) && is_inside(col, window.w)) {
+        std::memcpy(patch, x + ((at.n * window.h + row) * window.w + col) * window.c, channels);
+      } else {
+        std::memset(patch, args.x_zero_point, channels);
+      }
+    }
+  }
+}
+
 void gather_rows(const Conv2dArgs& args, uint8_t* rows) {
   const Conv2dShape& shape = *args.shape;
-  const int padding = args.x_zero_point;
   const uint8_t* x = static_cast<const uint8_t*>(args.x) + args.group * (shape.window.c / shape.group);
-  const auto copy = [](const uint8_t* from, int64_t count, uint8_t* to) {
-    std::memcpy(to, from, static_cast<size_t>(count));
-  };
-  const auto fill = [padding](int64_t count, uint8_t* to) { std::memset(to, padding, static_cast<size_t>(count)); };
   for (int64_t p = 0; p < args.pixel_count; ++p) {
-    uint8_t* row = rows + p * row_stride(depth_of(shape));
-    gather_patch(shape, x, window_at(shape.window, args.pixel_begin + p), row, copy, fill);
+    gather_patch(args, x, window_at(shape.window, args.pixel_begin + p), rows + p * row_stride(depth_of(shape)));
   }
 }
 
