@@ -20,14 +20,18 @@ int64_t group_bytes(const Conv2dShape& shape) {
 void gather_patch(const Conv2dArgs& args, const uint8_t* x, const WindowAt& at, uint8_t* patch) {
   const Window& window = args.shape->window;
   const size_t channels = static_cast<size_t>(window.c / args.shape->group);
+  const bool whole_rows =
+      window.dilation_w == 1 && args.shape->group == 1 && at.col >= 0 && at.col + window.kw <= window.w;
+  const int64_t pieces = whole_rows ? 1 : window.kw;  // of a kernel row
+  const size_t bytes = whole_rows ? channels * static_cast<size_t>(window.kw) : channels;
   for (int64_t kh = 0; kh < window.kh; ++kh) {
     const int64_t row = at.row + kh * window.dilation_h;
-    for (int64_t kw = 0; kw < window.kw; ++kw, patch += channels) {
+    for (int64_t kw = 0; kw < pieces; ++kw, patch += bytes) {
       const int64_t col = at.col + kw * window.dilation_w;
       if (is_inside(row, window.h) && is_inside(col, window.w)) {
-        std::memcpy(patch, x + ((at.n * window.h + row) * window.w + col) * window.c, channels);
+        std::memcpy(patch, x + ((at.n * window.h + row) * window.w + col) * window.c, bytes);
       } else {
-        std::memset(patch, args.x_zero_point, channels);
+        std::memset(patch, args.x_zero_point, bytes);
       }
     }
   }
