@@ -28,6 +28,15 @@ from q8emu import _core
 ROOT = Path(__file__).parent.parent
 ISAS = _core.isas()
 
+# Whose kernels an ISA may run, best first; AVX-512 VNNI comes without AVX-VNNI on servers.
+INCLUDED = {
+    "avx512vnni": ("avx512vnni", "avx2", "reference"),
+    "avxvnni": ("avxvnni", "avx2", "reference"),
+    "avx2": ("avx2", "reference"),
+    "dotprod": ("dotprod", "reference"),
+    "reference": ("reference",),
+}
+
 # A slow machine is not a failure, and a failure comes with what repeats it.
 # The normal run repeats itself; the long one, with Q8EMU_FUZZ_EXAMPLES, looks at other examples each time.
 REPEATS = "Q8EMU_FUZZ_EXAMPLES" not in os.environ

@@ -311,18 +311,27 @@ def test_without_vnni_integer_products_are_exact_or_have_no_oracle(
         BACKENDS["ort-unfused"].open(large, ["y"])
     small = BACKENDS["ort-unfused"].open(integer_product(tmp_path / "small.onnx", [[64], [-64]]), ["y"])
     assert small.run({"x": x}).outputs["y"].tolist() == [[0], [0]]
+    behind = integer_product(tmp_path / "behind.onnx", [[127], [127]], quantizes=True)
+    with pytest.raises(BackendUnavailable, match="saturates pairs of u8×s8"):
+        BACKENDS["ort-unfused"].open(behind, ["y"])
     single = BACKENDS["ort-unfused"].open(integer_product(tmp_path / "single.onnx", [[127]]), ["y"])
     assert single.run({"x": x[:, :1]}).outputs["y"].tolist() == [[255 * 127]] * 2
 
 
-def integer_product(path: Path, weights: list[list[int]]) -> Path:
-    """A MatMulInteger of uint8 by these int8 weights."""
+def integer_product(path: Path, weights: list[list[int]], *, quantizes: bool = False) -> Path:
+    """A MatMulInteger of uint8 by these int8 weights, of an input or of what a QuantizeLinear makes of one."""
+    quantized = [helper.make_node("QuantizeLinear", ["real", "scale", "point"], ["x"], "quantize")] if quantizes else []
+    kind = (TensorProto.FLOAT, "real") if quantizes else (TensorProto.UINT8, "x")
     graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["x", "w"], ["y"], "product")],
+        [*quantized, helper.make_node("MatMulInteger", ["x", "w"], ["y"], "product")],
         "product",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, [2, len(weights)])],
+        [helper.make_tensor_value_info(kind[1], kind[0], [2, len(weights)])],
         [helper.make_tensor_value_info("y", TensorProto.INT32, [2, 1])],
-        [numpy_helper.from_array(np.array(weights, np.int8), "w")],
+        [
+            numpy_helper.from_array(np.array(weights, np.int8), "w"),
+            numpy_helper.from_array(np.array(1, np.float32), "scale"),
+            numpy_helper.from_array(np.array(0, np.uint8), "point"),
+        ],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return path

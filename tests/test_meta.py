@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import q8emu
+from conftest import INCLUDED
 from q8emu import _core, fingerprint
 from q8emu.ops import OPS
 from q8emu.steps import SPECS
@@ -226,15 +227,6 @@ def test_a_forced_isa_is_the_one_that_runs(isa: str) -> None:
     active, (kernels,) = json.loads(done.stdout)
     assert active == isa
     assert f"matmul_{isa}" in kernels
-
-
-INCLUDED = {  # AVX-512 VNNI comes without AVX-VNNI on servers
-    "avx512vnni": ("avx512vnni", "avx2", "reference"),
-    "avxvnni": ("avxvnni", "avx2", "reference"),
-    "avx2": ("avx2", "reference"),
-    "dotprod": ("dotprod", "reference"),
-    "reference": ("reference",),
-}
 
 
 def test_a_family_runs_the_best_kernel_that_the_isa_includes(isa: str) -> None:

@@ -124,8 +124,10 @@ class Executed:
     def _type(self, name: str) -> int:
         while name not in self._dtype and name in self._producer:
             node = self._producer[name]
-            if node.op_type == "DynamicQuantizeLinear":
-                return 2
+            if node.op_type == "DynamicQuantizeLinear" or (node.op_type == "QuantizeLinear" and len(node.input) < 3):
+                return next((int(a.i) for a in node.attribute if a.name == "output_dtype" and a.i), 2)
+            if node.op_type == "QuantizeLinear":  # as its zero point
+                return int(self._dtype.get(node.input[2], 0))
             if node.op_type in BOUNDARY or _plain(node.op_type).startswith(_INTEGER):
                 return 0
             name = node.input[0] if node.input else ""
