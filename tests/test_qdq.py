@@ -11,7 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from q8emu.numerics import profile
 from q8emu.verify import verify
@@ -48,3 +50,33 @@ def test_the_promise_is_about_the_sum_that_is_reproduced(cifar10_test: tuple[np.
     adds = [row for row in oracle.tensors if row.operator == "Add"]
     assert adds
     assert not any(row.promised for row in adds)
+
+
+@pytest.mark.parametrize("opset", [15, 19])
+@pytest.mark.parametrize("stride", [1, 3])
+def test_an_average_of_the_whole_image_is_summed_as_its_strides_say(tmp_path: Path, opset: int, stride: int) -> None:
+    """Before opset 19 ONNX Runtime has a kernel of its own for it, with another order, where the strides are 1."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("DequantizeLinear", ["x", "x_scale", "x_point"], ["real"]),
+            helper.make_node("AveragePool", ["real"], ["mean"], kernel_shape=[5], strides=[stride]),
+            helper.make_node("QuantizeLinear", ["mean", "y_scale", "y_point"], ["y"]),
+        ],
+        "mean",
+        [helper.make_tensor_value_info("x", TensorProto.INT8, [4000, 16, 5])],
+        [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
+        [
+            numpy_helper.from_array(np.array(v, d), n)
+            for n, v, d in (
+                ("x_scale", 0.59292287, np.float32),
+                ("x_point", 0, np.int8),
+                ("y_scale", 0.1480861, np.float32),
+                ("y_point", -78, np.int8),
+            )
+        ],
+    )
+    path = tmp_path / "mean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
+    x = np.random.default_rng(0).integers(-128, 128, (4000, 16, 5), np.int8)
+    (found,) = verify(path, {"x": x}, numerics="qdq", against=["ort-unfused"]).oracles
+    assert found.verdict == "exact", found.sentence

@@ -65,7 +65,8 @@ def lower(node: Node, low: Lowering) -> None:
     image = tuple(shape[axis] for axis in low.image_axes(node.inputs[0]))
     is_float = low.numerics.average_pool == "float"
     is_global = node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"])
-    if is_global and not (is_float and _is_by_rows(low)):
+    has_strides = set(node.attrs["strides"]) != {1}  # then the float operator has no kernel for a whole image
+    if is_global and not (is_float and (has_strides or _is_by_rows(low))):
         return global_average_pool.lower(node, low)
     x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
     low.same_dtype(node)
