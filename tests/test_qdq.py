@@ -53,30 +53,41 @@ def test_the_promise_is_about_the_sum_that_is_reproduced(cifar10_test: tuple[np.
 
 
 @pytest.mark.parametrize("opset", [15, 19])
-@pytest.mark.parametrize("stride", [1, 3])
-def test_an_average_of_the_whole_image_is_summed_as_its_strides_say(tmp_path: Path, opset: int, stride: int) -> None:
-    """Before opset 19 ONNX Runtime has a kernel of its own for it, with another order, where the strides are 1."""
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3], [3, 2]])
+@pytest.mark.parametrize("kernel", [[3, 5], [2, 4]])
+@pytest.mark.parametrize("ceil_mode", [0, 1])
+@pytest.mark.parametrize("count_include_pad", [0, 1])
+def test_a_float_average_is_summed_in_its_order(
+    tmp_path: Path, opset: int, strides: list[int], kernel: list[int], ceil_mode: int, count_include_pad: int
+) -> None:
+    """Before opset 19 ONNX Runtime has kernels of other orders, where it does not have to both round up and count."""
+    attrs = {
+        "kernel_shape": kernel,
+        "strides": strides,
+        "ceil_mode": ceil_mode,
+        "count_include_pad": count_include_pad,
+    }
     graph = helper.make_graph(
         [
             helper.make_node("DequantizeLinear", ["x", "x_scale", "x_point"], ["real"]),
-            helper.make_node("AveragePool", ["real"], ["mean"], kernel_shape=[5], strides=[stride]),
+            helper.make_node("AveragePool", ["real"], ["mean"], **attrs),
             helper.make_node("QuantizeLinear", ["mean", "y_scale", "y_point"], ["y"]),
         ],
         "mean",
-        [helper.make_tensor_value_info("x", TensorProto.INT8, [4000, 16, 5])],
+        [helper.make_tensor_value_info("x", TensorProto.INT8, [2000, 16, 3, 5])],
         [helper.make_tensor_value_info("y", TensorProto.INT8, None)],
         [
             numpy_helper.from_array(np.array(v, d), n)
             for n, v, d in (
                 ("x_scale", 0.59292287, np.float32),
                 ("x_point", 0, np.int8),
-                ("y_scale", 0.1480861, np.float32),
+                ("y_scale", 0.59292287 * 2 / np.prod(kernel), np.float32),  # so that half of the sums are near ties
                 ("y_point", -78, np.int8),
             )
         ],
     )
     path = tmp_path / "mean.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8), path)
-    x = np.random.default_rng(0).integers(-128, 128, (4000, 16, 5), np.int8)
+    x = np.random.default_rng(0).integers(-128, 128, (2000, 16, 3, 5), np.int8)
     (found,) = verify(path, {"x": x}, numerics="qdq", against=["ort-unfused"]).oracles
     assert found.verdict == "exact", found.sentence

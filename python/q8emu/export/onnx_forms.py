@@ -77,7 +77,7 @@ def _pool(node: Node, graph: Graph, opset: int) -> Form:
         elif opset < 19:
             raise UnsupportedOperator(f"{node.where()}: its dilation needs opset 19; the model has {opset}.")
     image, out = (_image(shape, graph.layout) for shape in _shapes(node, graph))
-    attrs["ceil_mode"] = int(image_size(image, attrs) != out)
+    attrs["ceil_mode"] = node.attrs.get("ceil_mode", 0) or int(image_size(image, attrs) != out)
     return Form(attrs)
 
 

@@ -46,11 +46,11 @@ WIDEST_VECTOR = 2045  # of the padded image, in elements
 
 
 def attributes(node: Node, view: FileView) -> Attributes:
-    """kernel, strides, dilations, pads, count_include_pad."""
+    """kernel, strides, dilations, pads, count_include_pad, ceil_mode."""
     x, out = view.shape(node.inputs[0]), view.shape(node.outputs[0])
     require("kernel_shape" in node.attrs, node, "no kernel_shape.")
     window = resolve(node, x[2:], node.attrs["kernel_shape"], out[2:], is_pool=True)
-    return window | {"count_include_pad": int(node.attrs.get("count_include_pad", 0))}
+    return window | {key: int(node.attrs.get(key, 0)) for key in ("count_include_pad", "ceil_mode")}
 
 
 def lower(node: Node, low: Lowering) -> None:
@@ -66,7 +66,7 @@ def lower(node: Node, low: Lowering) -> None:
     is_float = low.numerics.average_pool == "float"
     is_global = node.attrs["kernel"][-len(image) :] == image and not any(node.attrs["pads"])
     has_strides = set(node.attrs["strides"]) != {1}  # then the float operator has no kernel for a whole image
-    if is_global and not (is_float and (has_strides or _is_by_rows(low))):
+    if is_global and not (is_float and (has_strides or _is_by_rows(node, low))):
         return global_average_pool.lower(node, low)
     x, q, y = low.channels_last(node.inputs[0]), quant(node, 0), out_quant(node)
     low.same_dtype(node)
@@ -83,16 +83,17 @@ def lower(node: Node, low: Lowering) -> None:
     return None
 
 
-def _is_by_rows(low: Lowering) -> bool:
-    """From opset 19 on, ONNX Runtime's float operator adds the taps one after another."""
-    return low.graph.opsets.get("", OPSET_BY_ROWS) >= OPSET_BY_ROWS
+def _is_by_rows(node: Node, low: Lowering) -> bool:
+    """Does ONNX Runtime's float operator add the taps one after another: from opset 19 on, and for this pair?"""
+    is_pair = bool(node.attrs.get("ceil_mode")) and bool(node.attrs["count_include_pad"])
+    return is_pair or low.graph.opsets.get("", OPSET_BY_ROWS) >= OPSET_BY_ROWS
 
 
 def _float_form(node: Node, low: Lowering, width: int) -> int:
     """The order of the float sum: by rows, or column by column where the older operator takes its vector kernel."""
     pads = node.attrs["pads"]
     is_vector = node.attrs["strides"][1] <= 2 and width + pads[1] + pads[3] <= WIDEST_VECTOR
-    return ROWS if _is_by_rows(low) or not is_vector else COLUMNS
+    return ROWS if _is_by_rows(node, low) or not is_vector else COLUMNS
 
 
 def _lower_raw(node: Node, low: Lowering) -> None:
