@@ -71,8 +71,8 @@ class Row:
         return f"{self.profile} {self.oracle} {self.operator} {self.unit}"
 
 
-def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), alone: Collection[str] = ()) -> list[Row]:
-    """Every TFLite operator but those that the profile refuses, many in one file or alone; the products in bulk."""
+def tflite_rows(profile: str, oracle: str, without: Collection[str] = ()) -> list[Row]:
+    """Every TFLite operator but those that the profile refuses, many in one file; the products in bulk."""
     bulk = [
         Row(
             profile,
@@ -92,7 +92,7 @@ def tflite_rows(profile: str, oracle: str, without: Collection[str] = (), alone:
             op,
             "cases",
             partial(tflite_cases, profile, oracle, op),
-            SETS * (1 if op in alone else 16 if profile.startswith("tosa") else 256),
+            SETS * (16 if profile.startswith("tosa") else 256),
             NEEDS[oracle],
         )
         for op in CASES
@@ -148,7 +148,7 @@ ROWS: tuple[Row, ...] = (
     *tflite_rows("tflite", "litert"),
     *tflite_rows("tflite-ref", "litert-ref"),
     *tflite_rows("tflm", "tflm"),
-    *tflite_rows("xnnpack", "litert-xnnpack", alone={"DEPTHWISE_CONV_2D"}),  # see docs/conformance.md
+    *tflite_rows("xnnpack", "litert-xnnpack"),
     *tflite_rows("tosa-double", "tosa-double", without=NOT_TOSA),
     *tflite_rows("tosa-inexact", "tosa-inexact", without=NOT_TOSA),
     *tflite_rows("tosa-single", "tosa-single", without=NOT_TOSA),

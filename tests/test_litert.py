@@ -149,6 +149,16 @@ def test_results_beyond_int16_are_refused_where_lanes_differ(operator: str) -> N
             lower(graph, profile(numerics))
 
 
+def test_sums_that_xnnpack_can_take_out_of_int32_are_refused(rng: np.random.Generator) -> None:
+    d = Draw(rng)
+    w = d.file.tensor("w", "int8", (1, 1), [1.0], [0], 0, np.ones((1, 1), np.int8))
+    bias = d.file.tensor("bias", "int32", (1,), [1.0], [0], 0, np.array([2**29], np.int32))
+    one = d.case("FULLY_CONNECTED", [d.input((1, 1), 1.0, 0), w, bias], d.output((1, 1), 2.0**-2, 0))
+    lower(read_tflite(one.model), profile("tflite"))
+    with pytest.raises(UnsupportedOperator, match=r"'xnnpack' requantizes within int32 before the clamp; the sum of"):
+        lower(read_tflite(one.model), profile("xnnpack"))
+
+
 def test_a_product_too_large_for_xnnpack_is_refused(rng: np.random.Generator, tmp_path: Path) -> None:
     """LiteRT does not open the model; under other kernels it runs."""
     d = Draw(rng)

@@ -31,6 +31,7 @@ from q8emu.result import OracleResult
 from q8emu.run import Runner
 from q8emu.verify import verify
 from tflite_cases import CASES, case
+from tflite_draw import Draw
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "20"))
 SPEC_EXAMPLES = 5  # the Python definition is slow: it takes part in the first files of each operator
@@ -158,6 +159,22 @@ def test_what_tosa_leaves_open_gets_no_verdict(data_dir: Path) -> None:
     found = compared(data_dir / "mlperf_tiny" / "vww" / "vww_96_int8.tflite", "tosa-double")
     assert found.verdict == "no verdict"
     assert "calls the result TOSA_UNPREDICTABLE: TOSA promises nothing" in found.sentence
+
+
+@pytest.mark.parametrize("numerics", NAMES)
+def test_a_sum_whose_rescaling_can_leave_int32_is_refused(numerics: str, rng: np.random.Generator) -> None:
+    """A bias of 2^29 times 4 does; times 2 it does not."""
+    for ratio, refused in ((4.0, True), (2.0, False)):
+        d = Draw(rng)
+        w = d.file.tensor("w", "int8", (1, 1), [1.0], [0], 0, np.ones((1, 1), np.int8))
+        bias = d.file.tensor("bias", "int32", (1,), [1.0], [0], 0, np.array([2**29], np.int32))
+        one = d.case("FULLY_CONNECTED", [d.input((1, 1), 1.0, 0), w, bias], d.output((1, 1), 1 / ratio, 0))
+        if not refused:
+            lower(read_tflite(one.model), profile(numerics))
+            continue
+        with pytest.raises(UnsupportedOperator, match="within int32 before the clamp; the sum of channel 0 times its"):
+            lower(read_tflite(one.model), profile(numerics))
+        lower(read_tflite(one.model), profile("tflite-ref"))
 
 
 def compared(model: Path, numerics: str) -> OracleResult:

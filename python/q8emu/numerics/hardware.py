@@ -18,6 +18,7 @@ TOSA_DOUBLE = replace(
     mean="requantize_quotient",
     unary="rescaled",
     quantize="half_even",
+    beyond_int32="refuse",
     source=(
         "arm/tosa-specification: pseudocode/library/scale_helpers.tosac, pseudocode/operators; tensorflow: "
         "compiler/mlir/tosa/transforms; held to Arm's reference model by tests"

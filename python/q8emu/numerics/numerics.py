@@ -142,6 +142,8 @@ class Numerics:
             scale)) for whole groups of 8 elements, the product for the others.
         beyond_int16: element-wise sums and products that leave int16 before the clamp; "keep": clamped; "refuse": the
             model, since some lanes of the kernels wrap them and others do not.
+        beyond_int32: sums of products that times their factor leave int32 before the clamp; "keep": as the rule says;
+            "refuse": a model in which some input could get there, since the backend promises nothing for it.
         delegate: "none"; "xnnpack": operators that LiteRT does not give to XNNPACK, for their kind or their scales, go
             by the profile `tflite`, and the bounds of a fused activation are half_even(f32(f32(bound / scale) +
             zero_point)) for the others.
@@ -223,6 +225,7 @@ class Numerics:
     quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8", "half_even_fused"]
     dequantize: Literal["product", "affine_by_8"]
     beyond_int16: Literal["keep", "refuse"]
+    beyond_int32: Literal["keep", "refuse"]
     delegate: Literal["none", "xnnpack"]
     source: str
     overrides: Overrides = ()

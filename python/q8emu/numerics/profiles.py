@@ -40,6 +40,7 @@ ORT = Numerics(
     quantize="half_even",
     dequantize="product",
     beyond_int16="keep",
+    beyond_int32="keep",
     delegate="none",
     source=(
         "microsoft/onnxruntime: core/mlas/lib/quantize.cpp, core/mlas/lib/intrinsics/avx2/qladd_avx2.cpp, "
@@ -138,6 +139,7 @@ XNNPACK = replace(
     requantize="eight_bits",
     quantize="reciprocal",
     dequantize="product",
+    beyond_int32="refuse",
     delegate="xnnpack",
     source=(
         "google/XNNPACK: src/microparams-init.c, src/xnnpack/requantization.h, src/reference/unary-elementwise.cc; "

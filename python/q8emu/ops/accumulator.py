@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of products under a profile whose accumulators or biases are narrower than 32 bits, or must not overflow."""
+"""Sums of products under a profile whose accumulators or biases are narrower than 32 bits, or must not overflow.
+
+The proofs are about all inputs: a sum from the bias on lies between the bias plus all products that can be negative and
+plus all that can be positive, in whatever order it is made; each product's extremes are those of the operand's dtype.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +99,7 @@ def check_product(node: Node, low: Lowering, bias: np.ndarray | None) -> None:
     """The checks of a product of two matrices, the second of which may be known at run time only."""
     check_bias(node, low, bias)
     a, b = node.in_quant[:2]
-    if low.numerics.overflow != "refuse" or a is None or b is None:
+    if not _has_proofs(low) or a is None or b is None:
         return None
     depth = low.graph.tensors[node.inputs[0]].shape[0 if node.attrs.get("transA") else -1]
     constant = low.graph.constants.get(node.inputs[1])
@@ -108,10 +112,10 @@ def check_product(node: Node, low: Lowering, bias: np.ndarray | None) -> None:
 def check_sums(
     node: Node, low: Lowering, x: QuantParams, weights: np.ndarray | QuantParams, depth: int, bias: np.ndarray | None
 ) -> None:
-    """Under the overflow "refuse", prove that no input lets a sum leave the accumulator, whatever the order of the sum.
+    """Prove that no input lets a sum leave what the profile has for it.
 
-    A sum from the bias on lies between the bias plus all products that can be negative and plus all that can be
-    positive; each product's extremes are those of the operand's dtype. Partial sums and padding lie between as well.
+    Under the overflow "refuse" that is the accumulator; with `beyond_int32` "refuse" it is int32 for the sum times its
+    factor.
 
     Args:
         node: the product.
@@ -123,9 +127,25 @@ def check_sums(
 
     Raises:
         BadQuantization: the sum that can leave, and the width.
+        UnsupportedOperator: the channel whose sum times its factor can leave int32.
     """
-    if low.numerics.overflow != "refuse":
+    if not _has_proofs(low):
         return
+    least, greatest = _reach(x, weights, depth, bias)
+    if low.numerics.overflow == "refuse":
+        _check_accumulator(node, low, least, greatest)
+    if low.numerics.beyond_int32 == "refuse":
+        _check_rescaled(node, low, np.maximum(greatest, -least))
+
+
+def _has_proofs(low: Lowering) -> bool:
+    return "refuse" in (low.numerics.overflow, low.numerics.beyond_int32)
+
+
+def _reach(
+    x: QuantParams, weights: np.ndarray | QuantParams, depth: int, bias: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the greatest sum of each channel, int64."""
     reach = [limit - x.zero_point[0] for limit in spec.limits(x.dtype)]
     if isinstance(weights, QuantParams):
         other = [limit - z for limit in spec.limits(weights.dtype) for z in weights.zero_point]
@@ -135,7 +155,10 @@ def check_sums(
         products = np.stack([weights * r for r in reach])
         least, greatest = products.min(0).sum(0), products.max(0).sum(0)
     added = np.zeros(1, np.int64) if bias is None else bias.astype(np.int64)
-    least, greatest = added + least, added + greatest
+    return added + least, added + greatest
+
+
+def _check_accumulator(node: Node, low: Lowering, least: np.ndarray, greatest: np.ndarray) -> None:
     half = 2 ** (low.numerics.accumulator_bits - 1)
     beyond = np.where(greatest >= half, greatest, np.where(least < -half, least, 0))
     if beyond.any():
@@ -144,4 +167,20 @@ def check_sums(
             f"{node.where()}: the sum of channel {at % beyond.shape[-1]} can reach {int(beyond.reshape(-1)[at])}, "
             f"beyond {low.numerics.accumulator_bits} bits, which the numerics profile '{low.numerics.name}' refuses; "
             "use more accumulator_bits, or the overflow wrap or saturate."
+        )
+
+
+def _check_rescaled(node: Node, low: Lowering, most: np.ndarray) -> None:
+    """`most` bounds the magnitude of each channel's sum; an accumulator that wraps holds int32."""
+    x, w, y = (*node.in_quant[:2], node.out_quant[0])
+    if x is None or w is None or y is None:
+        return
+    factors = x.scales().astype(np.float64) * w.scales() * node.attrs.get("alpha", 1.0) / y.scale[0]
+    rescaled = np.minimum(most, 2**31) * factors + abs(y.zero_point[0]) + 1
+    if (rescaled >= 2**31).any():
+        channel = int(np.flatnonzero(rescaled >= 2**31)[0]) % rescaled.shape[-1]
+        low.refuse(
+            node,
+            f"requantizes within int32 before the clamp; the sum of channel {channel} times its factor of "
+            f"{np.broadcast_to(factors, rescaled.shape[-1:])[channel]:.6g} can leave it",
         )
