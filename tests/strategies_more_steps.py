@@ -102,6 +102,26 @@ def float_mean(seed: int) -> Single:
     return m.single("float_mean", [m.data((rows, length), x_dtype)], [(dtype, (rows,))], params)
 
 
+def float_softmax(seed: int) -> Single:
+    """Rows of every length and remainder of eight, from flat ones to those of one exponential; most with a near tie."""
+    m = Maker(seed)
+    outer, depth, inner = m.c.integer(1, 3), m.size(), m.c.pick(1, 1, 2, 9)
+    x_dtype, dtype = m.dtype(), m.dtype()
+    shape = (outer, depth, inner)
+    x, scale = m.data(shape, x_dtype), float(np.float32(np.exp2(m.rng.uniform(-12, 4))))
+    e = np.exp((x.astype(np.float64) - x.max(1, keepdims=True).astype(np.float64)) * scale)
+    element = float((e / e.sum(1, keepdims=True)).reshape(-1)[m.c.integer(0, x.size - 1)])
+    tie = element / (m.c.integer(0, 100) + 0.5)
+    params = {
+        "x_zero_point": m.point(x_dtype),
+        "y_zero_point": m.point(dtype),
+        "x_scale_bits": bit(scale),
+        "y_scale_bits": bit(tie if tie > 1e-30 else m.c.pick(1 / 256, 0.0039, 1e-30)),
+        **m.clamp(dtype),
+    }
+    return m.single("float_softmax", [x], [(dtype, shape)], params)
+
+
 def softmax(seed: int) -> Single:
     """A table that grows by a factor per entry, rows of every length."""
     m = Maker(seed)
@@ -221,6 +241,7 @@ MAKERS: dict[str, Callable[[int], Single]] = {
     "dynamic_quantize": dynamic_quantize,
     "float_binary": float_binary,
     "float_mean": float_mean,
+    "float_softmax": float_softmax,
     "gather": gather,
     "lut": lut,
     "matmul": matmul,

@@ -31,6 +31,7 @@ FIRST_AXIS = frozenset(
         "conv2d",
         "depthwise_conv2d",
         "float_mean",
+        "float_softmax",
         "max_pool",
         "mean",
         "mean_affine",

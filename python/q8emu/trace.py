@@ -20,6 +20,7 @@ class Trace:
         accumulators: int32 accumulators by node name, when asked for.
         provenance: versions, settings and hashes that the report prints.
         float_nodes: for an oracle, the tensors that it computed in float, mapped to the operator that did it.
+        unordered: for an oracle, operators that it sums in float in an order of its own, which no profile reproduces.
         undisturbed: for an oracle, None, or why the tapped run cannot stand for the plain one.
     """
 
@@ -29,4 +30,5 @@ class Trace:
     accumulators: Mapping[str, np.ndarray] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict)
     float_nodes: Mapping[str, str] = field(default_factory=dict)
+    unordered: frozenset[str] = frozenset()
     undisturbed: str | None = None

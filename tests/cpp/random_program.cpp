@@ -284,6 +284,17 @@ void float_mean(ProgramBuilder& b) {
   b.set_range(y_dtype);
 }
 
+void float_softmax(ProgramBuilder& b) {
+  const DType x_dtype = b.quantized(), y_dtype = b.quantized();
+  const Shape shape{b.between(1, 3), b.pick({1, 2, 50}), b.between(1, 3)};
+  b.input(x_dtype, shape);
+  b.output(y_dtype, shape);
+  b.set("x_zero_point", b.zero_point(x_dtype));
+  b.set_f32("x_scale_bits", b.scale(0.1f));
+  b.set_f32("y_scale_bits", b.scale(0.01f));
+  b.set_range(y_dtype);
+}
+
 void lut(ProgramBuilder& b) {
   const DType y_dtype = b.quantized();
   const Shape shape = b.shape(0, 4);

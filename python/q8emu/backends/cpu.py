@@ -31,6 +31,11 @@ class Cpu:
         return "avx2" in self.flags and not self.has_vnni
 
     @property
+    def sums_by_8(self) -> bool:
+        """Does ONNX Runtime's Softmax add in eight lanes here, as with AVX2 and FMA and without AVX-512?"""
+        return {"avx2", "fma"} <= self.flags and "avx512f" not in self.flags
+
+    @property
     def fbgemm(self) -> str:
         """What PyTorch's fbgemm computes with: "AVX-512 and VNNI", "AVX2", or "" for others."""
         if "avx512_vnni" in self.flags:

@@ -122,7 +122,8 @@ class Numerics:
             "pool_only": GlobalAveragePool by f32(x_scale / f32(y_scale * count)), ReduceMean refused;
             "shift_toward_zero": the sum over a count that is a power of two, by the shift, without its fraction.
         softmax: "float_table": float32 exponentials and sum; "fixed_point": Q0.31 exponentials, Q12.19 sum;
-            "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up.
+            "float_reciprocal": float32 exponentials, times the reciprocal of their sum, half up; "float_by_8": as ONNX
+            Runtime's float operator with AVX2, eight partial sums, dequantized and quantized.
         unary: "float": Q(f(DQ(x))) with the float32 functions of ONNX Runtime; "half_away": integers rescaled by a
             multiplier where the operator is piecewise linear, else half_away(f32(f(DQ(x)) * f32(1 / y_scale))) with
             exp and tanh of glibc up to 2.40; "fixed_point": the same integers, Relu6 without rescaling, Logistic and
@@ -219,7 +220,7 @@ class Numerics:
         "pool_only",
         "shift_toward_zero",
     ]
-    softmax: Literal["float_table", "fixed_point", "float_reciprocal"]
+    softmax: Literal["float_table", "fixed_point", "float_reciprocal", "float_by_8"]
     unary: Literal["float", "half_away", "fixed_point", "rescaled", "half_even", "none"]
     requantize: Literal["float", "rescaling", "rescaling_by_16", "eight_bits", "float_by_8"]
     quantize: Literal["half_even", "half_away", "reciprocal", "reciprocal_by_8", "half_even_fused"]

@@ -51,14 +51,15 @@ ORT = Numerics(
 QDQ = replace(
     ORT,
     name="qdq",
-    reproduces="ONNX Runtime 1.32 CPU, optimizations off, on QDQ files; all but Conv, Gemm, MatMul and Softmax, x86-64",
+    reproduces="ONNX Runtime 1.32 CPU, optimizations off, on QDQ files, but Conv, Gemm, MatMul; x86-64; Softmax: AVX2",
     oracle="ort-unfused",
     add="float",
     multiply="float",
     average_pool="float",
+    softmax="float_by_8",
     source=(
         "microsoft/onnxruntime: core/providers/cpu/quantization/quantize_linear.cc, core/mlas/lib/pooling.cpp, "
-        "core/providers/cpu/nn/pool_functors.h; held to the released binaries by tests"
+        "core/mlas/lib/compute.cpp, core/providers/cpu/nn/pool_functors.h; held to the released binaries by tests"
     ),
 )
 

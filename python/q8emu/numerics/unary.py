@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from q8emu.numerics import libm
-from q8emu.numerics.spec import fma
+from q8emu.numerics.spec import fma, fma_array
 
 F32 = np.float32
 
@@ -71,6 +71,32 @@ def tanh(x: np.ndarray) -> np.ndarray:
     x = np.clip(x, F32(-9), F32(9))
     square = x * x
     return np.asarray((_horner(square, TANH_P) * x) / _horner(square, TANH_Q), F32)
+
+
+EXP_LOWEST, EXP_MAGIC, EXP_PER_LN2 = F32(-88.3762626647949), F32(1.5 * 2**23), F32(1.44269504088896341)
+EXP_LN2 = F32(-6.93145752e-1), F32(-1.42860677e-6)  # less ln 2, in two parts
+EXP_P = tuple(map(float.fromhex, "0x1.694p-10 0x1.125edcp-7 0x1.555b5ap-5 0x1.55545p-3 0x1.fffff6p-2 1 1".split()))
+
+
+def exp_below_zero(x: np.ndarray) -> np.ndarray:
+    """exp(x) for x up to 0, as Softmax sums it: 2^m p(x - m ln 2) with m = half_even(x / ln 2).
+
+    Source: microsoft/onnxruntime core/mlas/lib/x86_64/TransKernelFma3.S; confirmed by running.
+
+    Example:
+        >>> exp_below_zero(np.float32([0, -1, -200])).tolist()
+        [1.0, 0.3678794503211975, 0.0]
+    """
+    x = np.maximum(x, EXP_LOWEST)
+    shifted = fma_array(x, EXP_PER_LN2, EXP_MAGIC)
+    m = shifted - EXP_MAGIC
+    for part in EXP_LN2:
+        x = fma_array(m, part, x)
+    p = np.full_like(x, EXP_P[0])
+    for coefficient in EXP_P[1:]:
+        p = fma_array(p, x, F32(coefficient))
+    power = (shifted.view(np.uint32) << np.uint32(23)) + np.uint32(0x3F800000)
+    return np.asarray(p * power.view(F32), F32)
 
 
 def hard_sigmoid(x: np.ndarray, alpha: float = 0.2, beta: float = 0.5) -> np.ndarray:

@@ -29,6 +29,7 @@ SPECS: Mapping[str, Spec] = {
     "dynamic_quantize": boundary.dynamic_quantize,
     "float_binary": elementwise.float_binary,
     "float_mean": pools.float_mean,
+    "float_softmax": softmax.float_sum,
     "gather": movement.gather,
     "lut": elementwise.lut,
     "matmul": matmul.spec,

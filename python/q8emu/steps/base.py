@@ -34,6 +34,14 @@ def real(step: Step, name: str) -> np.float32:
     return spec.f32_from_bits(integer(step, name))
 
 
+def quantized(step: Step, values: np.ndarray, out: Buffer) -> np.ndarray:
+    """Float32 values with the parameters of y, clamped."""
+    y_zero_point = np.int32(integer(step, "y_zero_point"))
+    y = spec.quantize(values, real(step, "y_scale_bits"), y_zero_point, out.dtype)
+    clamped: np.ndarray = np.clip(y, *bounds(step)).astype(out.dtype)
+    return clamped
+
+
 def wrap32(values: np.ndarray) -> np.ndarray:
     """int64 to int32 modulo 2^32."""
     return values.astype(np.int64).astype(np.uint32).view(np.int32)

@@ -9,7 +9,18 @@ import numpy as np
 
 from q8emu.numerics import spec as numerics
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, integer, integers, output_stage, real, round_inside, taps, wrap32
+from q8emu.steps.base import (
+    Arrays,
+    bounds,
+    integer,
+    integers,
+    output_stage,
+    quantized,
+    real,
+    round_inside,
+    taps,
+    wrap32,
+)
 
 AVERAGE = ("outside", "inside", "fused")
 """What the values of the parameter `rounding` of average_pool_scaled mean: where the zero point is added."""
@@ -28,7 +39,7 @@ def average_pool(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer
             total = total + _sum_of_taps(step, group, out.shape)
         average = total / _counts(step, x.shape, out.shape)[None, :, :, None]
         if form:
-            return [_quantized(step, average.astype(np.float32), out)]
+            return [quantized(step, average.astype(np.float32), out)]
         v = average / real(step, "y_scale_bits") + np.float32(integer(step, "y_zero_point"))
     return [round_inside(step, v.astype(np.float32), out)]
 
@@ -41,14 +52,6 @@ def _sum_of_taps(step: Step, picked: Sequence[tuple[np.ndarray, np.ndarray]], sh
         term = centred.astype(np.float32) * real(step, "x_scale_bits")
         total = np.where(mask[None, :, :, None], total + term, total)
     return total
-
-
-def _quantized(step: Step, average: np.ndarray, out: Buffer) -> np.ndarray:
-    """A float32 average with the parameters of y, clamped."""
-    y_zero_point = np.int32(integer(step, "y_zero_point"))
-    y = numerics.quantize(average, real(step, "y_scale_bits"), y_zero_point, out.dtype)
-    clamped: np.ndarray = np.clip(y, *bounds(step)).astype(out.dtype)
-    return clamped
 
 
 def average_pool_raw(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
@@ -144,7 +147,7 @@ def float_mean(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer])
     with np.errstate(over="ignore", invalid="ignore"):
         sums = np.array([total(row, index * len(row)) for index, row in enumerate(rows)], np.float32)
         average = sums / np.float32(x.shape[1])
-    return [_quantized(step, average, out)]
+    return [quantized(step, average, out)]
 
 
 def _sequential(row: np.ndarray, start: int = 0) -> np.float32:

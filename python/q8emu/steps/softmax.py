@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""softmax: a table of 256 exponentials, a sequential float32 sum, float64 quotients; softmax_fixed: int32."""
+"""softmax: a table of 256 exponentials, a float32 sum, float64 quotients; with a reciprocal; int32; all in float32."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from q8emu.numerics import spec as numerics
 from q8emu.numerics.fixed_point import one_over_one_plus
 from q8emu.numerics.multiplier import doubling_high_mul
 from q8emu.numerics.rounding import half_away
+from q8emu.numerics.unary import exp_below_zero
 from q8emu.program import Buffer, Step
-from q8emu.steps.base import Arrays, bounds, integer, real
+from q8emu.steps.base import Arrays, bounds, integer, quantized, real
 
 
 def _exponentials(step: Step, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +43,20 @@ def reciprocal(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer])
         v = e * (np.float32(1) / (total * np.float32(1 / 256)))
     q = np.floor(v.astype(np.float64) + 0.5).astype(np.int64) + numerics.limits(outs[0].dtype)[0]
     return [np.clip(q, *bounds(step)).astype(outs[0].dtype)]
+
+
+def float_sum(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
+    """e = exp(d - max d) of the dequantized x; v = f32(e * f32(1 / sum of e in eight lanes)); y = quantize(v)."""
+    x, out = inputs[0], outs[0]
+    d = numerics.dequantize(x, real(step, "x_scale_bits"), np.int32(integer(step, "x_zero_point")))
+    e = exp_below_zero(d - d.max(1, keepdims=True))
+    lanes = np.zeros((e.shape[0], 8, e.shape[2]), np.float32)
+    for i in range(e.shape[1]):
+        lanes[:, i % 8] += e[:, i]
+    pairs = lanes[:, 0::2] + lanes[:, 1::2]
+    halves = pairs[:, 0::2] + pairs[:, 1::2]
+    total = halves[:, 1:] + halves[:, :1]
+    return [quantized(step, e * (np.float32(1) / total), out)]
 
 
 def fixed(step: Step, inputs: Sequence[np.ndarray], outs: Sequence[Buffer]) -> Arrays:
