@@ -4,9 +4,6 @@
 // vpmaddwd multiplies int16 by int16 and adds two products to an int32. The zero points are subtracted before, in
 // int16: x - xz and w - wz are at most 255 in magnitude, so two products are at most 2^17 and nothing saturates
 // (vpmaddubsw on bytes would). The sum over the pairs wraps modulo 2^32.
-//
-// The depth of a row is one or more runs of memory, as the taps of one kernel row are under a window. Where a run has
-// an odd length its last pair takes in the element behind it, whatever that is, with a weight of 0.
 #pragma once
 
 #include <immintrin.h>
@@ -16,15 +13,10 @@
 #include <cstring>
 #include <utility>
 
-#include "base/dtype.h"
+#include "kernels/dot/depth.h"
 
 namespace q8 {
 namespace {
-
-struct Depth {
-  int64_t runs;
-  int64_t length;  // of a run
-};
 
 // Packed columns: pairs[block][run][length / 2][16 columns][2] int16. What is missing at the end of a run or of the
 // columns is 0.
@@ -38,17 +30,6 @@ int64_t count_blocks(int64_t columns) { return (columns + block_columns - 1) / b
 int64_t packed_columns_bytes(const Depth& depth, int64_t columns) {
   return count_blocks(columns) * block_elements(depth) * 2;
 }
-
-// Element (d, column) is w[d * depth_stride + column * column_stride], d counted through all runs.
-struct Columns {
-  const void* w;
-  DType dtype;
-  Depth depth;
-  int64_t columns;
-  int64_t depth_stride, column_stride;
-  const int32_t* zero_point;
-  int64_t zero_point_stride;  // 1: one per column; 0: one for all
-};
 
 int32_t load_element(const Columns& source, int64_t d, int64_t column) {
   const int64_t at = d * source.depth_stride + column * source.column_stride;
@@ -138,13 +119,6 @@ struct DotBlock {
   int64_t acc_stride;
 };
 
-// Part of the depth: runs, or some of one run.
-struct Piece {
-  int64_t x;  // where it begins, from the first element of a row
-  int64_t runs, length;
-  int64_t run_stride;
-};
-
 // `groups` groups of rows, one after the other. A function of its own, so that nothing else lives in registers; the
 // numbers of the rows are constants, so that arrays do too.
 template <int... r>
@@ -188,28 +162,14 @@ void dot_piece(const DotBlock& block, const Piece& piece, int64_t rows, int64_t 
   }
 }
 
-// Pairs of one piece at most: the weights of a block stay in the L1 cache until all rows have met them.
-constexpr int64_t piece_pairs = 320;
-
-int64_t ceil_quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // `groups` groups of `rows` rows, piece after piece: the sums so far are the bias of the next.
 void dot_block(const DotTile& tile, DotBlock block, int64_t rows, int64_t groups) {
-  const int64_t pairs = pairs_of_run(tile.depth);
-  const int64_t most_pairs = ceil_quotient(pairs, ceil_quotient(pairs, piece_pairs));  // even parts of a run
-  const int64_t most_runs = piece_pairs / most_pairs;  // 1 where a run has parts: they exceed half a piece
-  for (int64_t run = 0; run < tile.depth.runs; run += most_runs) {
-    const int64_t left = tile.depth.runs - run, runs = left < most_runs ? left : most_runs;
-    for (int64_t p = 0; p < pairs; p += most_pairs) {
-      const int64_t length = pairs - p < most_pairs ? pairs - p : most_pairs;
-      const Piece piece{
-          .x = run * tile.run_stride + 2 * p, .runs = runs, .length = 2 * length, .run_stride = tile.run_stride};
-      dot_piece(block, piece, rows, groups);
-      block.w += runs * length * pair_elements;
-      block.bias = block.acc;
-      block.bias_stride = block.acc_stride;
-    }
-  }
+  for_each_piece(tile.depth, tile.run_stride, {.step = 2, .most = 320}, [&](const Piece& piece, int64_t pairs) {
+    dot_piece(block, piece, rows, groups);
+    block.w += pairs * pair_elements;
+    block.bias = block.acc;
+    block.bias_stride = block.acc_stride;
+  });
 }
 
 // Fewer than 16 columns, or no bias: by way of memory that has all.
@@ -243,13 +203,10 @@ void dot_column(const DotTile& tile, int64_t row, int64_t rows, int64_t groups, 
   }
 }
 
-// Rows in groups that are as even as can be: 8 rows are 4 and 4.
 void dot(const DotTile& tile) {
-  const int64_t groups = (tile.rows + most_rows - 1) / most_rows;
-  const int64_t rows = tile.rows / groups, larger = tile.rows % groups;  // groups of rows + 1
   for (int64_t column = 0; column < tile.columns; column += block_columns) {
-    if (larger > 0) dot_column(tile, 0, rows + 1, larger, column);
-    dot_column(tile, larger * (rows + 1), rows, groups - larger, column);
+    for_each_size(tile.rows, most_rows,
+                  [&](int64_t row, int64_t rows, int64_t groups) { dot_column(tile, row, rows, groups, column); });
   }
 }
 

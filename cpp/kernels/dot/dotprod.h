@@ -9,9 +9,6 @@
 //       = bias + sum x'w' - wz' * sum x' - xz' * correction,   correction = sum w' - depth * wz'
 //
 // The middle term is 0 for the usual weights. All sums wrap modulo 2^32, where they are exact.
-//
-// The depth of a row is one or more runs of memory, as the taps of one kernel row are under a window. Where the length
-// of a run is no multiple of 4 its last quad takes in what lies behind it, whatever that is, with weights of 0.
 #pragma once
 
 #include <arm_neon.h>
@@ -21,16 +18,11 @@
 #include <cstring>
 #include <utility>
 
-#include "base/dtype.h"
+#include "kernels/dot/depth.h"
 #include "kernels/dot/signed_bytes.h"
 
 namespace q8 {
 namespace {
-
-struct Depth {
-  int64_t runs;
-  int64_t length;  // of a run
-};
 
 // Packed columns, block after block: correction[8] and zero_point[8] int32, quads[run][length / 4][8 columns][4] int8.
 // What is missing at the end of a run or of the columns is 0.
@@ -43,17 +35,6 @@ int64_t block_bytes(const Depth& depth) { return header_bytes + depth.runs * qua
 int64_t count_blocks(int64_t columns) { return (columns + block_columns - 1) / block_columns; }
 
 int64_t packed_columns_bytes(const Depth& depth, int64_t columns) { return count_blocks(columns) * block_bytes(depth); }
-
-// Element (d, column) is w[d * depth_stride + column * column_stride], d counted through all runs.
-struct Columns {
-  const void* w;
-  DType dtype;
-  Depth depth;
-  int64_t columns;
-  int64_t depth_stride, column_stride;
-  const int32_t* zero_point;
-  int64_t zero_point_stride;  // 1: one per column; 0: one for all
-};
 
 // Packs the columns of block `block`.
 void pack_block(const Columns& source, int64_t block, uint8_t* packed) {
@@ -122,13 +103,6 @@ struct DotBlock {
   int64_t start_stride;
   int32_t* acc;
   int64_t acc_stride;
-};
-
-// Part of the depth: runs, or some of one run.
-struct Piece {
-  int64_t x;  // where it begins, from the first byte of a row
-  int64_t runs, length;
-  int64_t run_stride;
 };
 
 int8x16_t load_signed(const uint8_t* from) { return vreinterpretq_s8_u8(vld1q_u8(from)); }
@@ -206,30 +180,15 @@ void dot_piece(const DotBlock& block, const Piece& piece, int64_t rows, int64_t 
   }
 }
 
-// Quads of one piece at most: the weights of a block stay in the L1 cache until all rows have met them.
-constexpr int64_t piece_quads = 640;
-
-int64_t ceil_quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// `groups` groups of `rows` rows, piece after piece: the sums so far are the start of the next. A part of a run that is
-// not its last is a multiple of 16 bytes.
+// `groups` groups of `rows` rows, piece after piece: the sums so far are the start of the next.
 void dot_block(const DotTile& tile, DotBlock block, int64_t rows, int64_t groups) {
-  const int64_t quads = quads_of_run(tile.depth);
-  const int64_t even = ceil_quotient(quads, ceil_quotient(quads, piece_quads));  // even parts of a run
-  const int64_t most_quads = even < quads ? (even + 3) / 4 * 4 : even;
-  const int64_t most_runs = even < quads ? 1 : piece_quads / most_quads;
-  for (int64_t run = 0; run < tile.depth.runs; run += most_runs) {
-    const int64_t left = tile.depth.runs - run, runs = left < most_runs ? left : most_runs;
-    for (int64_t q = 0; q < quads; q += most_quads) {
-      const int64_t length = quads - q < most_quads ? quads - q : most_quads;
-      const Piece piece{
-          .x = run * tile.run_stride + 4 * q, .runs = runs, .length = 4 * length, .run_stride = tile.run_stride};
-      dot_piece(block, piece, rows, groups);
-      block.w += runs * length * quad_bytes;
-      block.start = block.acc;
-      block.start_stride = block.acc_stride;
-    }
-  }
+  const Cut cut{.step = 4, .most = 640, .whole = 4};  // a part of a run is a multiple of 16 bytes
+  for_each_piece(tile.depth, tile.run_stride, cut, [&](const Piece& piece, int64_t quads) {
+    dot_piece(block, piece, rows, groups);
+    block.w += quads * quad_bytes;
+    block.start = block.acc;
+    block.start_stride = block.acc_stride;
+  });
 }
 
 // What the sums of row `row` begin with: everything but the products.
@@ -307,15 +266,13 @@ void sum_rows(const DotTile& tile) {
   }
 }
 
-// Rows in groups that are as even as can be: 10 rows are 5 and 5.
 void dot(const DotTile& tile) {
   const bool with_row_sums = needs_row_sums(tile);
   if (with_row_sums) sum_rows(tile);
-  const int64_t groups = (tile.rows + most_rows - 1) / most_rows;
-  const int64_t rows = tile.rows / groups, larger = tile.rows % groups;  // groups of rows + 1
   for (int64_t column = 0; column < tile.columns; column += block_columns) {
-    if (larger > 0) dot_column(tile, 0, rows + 1, larger, column, with_row_sums);
-    dot_column(tile, larger * (rows + 1), rows, groups - larger, column, with_row_sums);
+    for_each_size(tile.rows, most_rows, [&](int64_t row, int64_t rows, int64_t groups) {
+      dot_column(tile, row, rows, groups, column, with_row_sums);
+    });
   }
 }
 

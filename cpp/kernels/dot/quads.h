@@ -15,17 +15,10 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/dtype.h"
+#include "kernels/dot/depth.h"
 
 namespace q8 {
 namespace {
-
-// The depth of a row is one or more runs of memory, as the taps of one kernel row are under a window. Where the length
-// of a run is no multiple of four, its last quad takes in what is behind it, whatever that is, with weights of 0.
-struct Depth {
-  int64_t runs;
-  int64_t length;  // of a run
-};
 
 // Packed columns: for each block of 16 quads[run][length / 4][16 columns][4] int8, then correction[16] and
 // zero_point[16] int32. What is missing at the end of a run or of the columns is 0.
@@ -46,17 +39,6 @@ const int32_t* corrections(const Depth& depth, const uint8_t* block) {
 const int32_t* zero_points(const Depth& depth, const uint8_t* block) {
   return corrections(depth, block) + block_columns;
 }
-
-// Element (d, column) is w[d * depth_stride + column * column_stride], d counted through all runs.
-struct Columns {
-  const void* w;
-  DType dtype;
-  Depth depth;
-  int64_t columns;
-  int64_t depth_stride, column_stride;
-  const int32_t* zero_point;
-  int64_t zero_point_stride;  // 1: one per column; 0: one for all
-};
 
 constexpr uint8_t highest_bit = 0x80;
 

@@ -42,13 +42,6 @@ struct DotBlock {
   int64_t acc_stride;
 };
 
-// Part of the depth: runs, or some quads of one run.
-struct Piece {
-  int64_t x;  // where it begins, from the first byte of a row
-  int64_t runs, length;
-  int64_t run_stride;
-};
-
 template <int... v>
 [[gnu::always_inline]] inline void add_row(std::integer_sequence<int, v...>, Vector* sums, Vector x, const Vector* w) {
   ((sums[v] = add_products(sums[v], x, w[v])), ...);
@@ -90,28 +83,16 @@ void dot_piece(const DotBlock& block, const Piece& piece, int64_t rows, int64_t 
              piece, groups);
 }
 
-int64_t ceil_quotient(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// `groups` groups of `rows` rows, piece after piece, so that the weights of a piece stay in the L1 cache until all rows
-// have met them: the sums so far are what the next begins with.
+// `groups` groups of `rows` rows, piece after piece: the sums so far are what the next begins with.
 template <int blocks>
 void dot_block(const DotTile& tile, DotBlock block, int64_t rows, int64_t groups) {
-  constexpr int64_t piece_quads = 256 / blocks;  // 16 KiB
-  const int64_t quads = quads_of_run(tile.depth);
-  const int64_t most_quads = ceil_quotient(quads, ceil_quotient(quads, piece_quads));  // even parts of a run
-  const int64_t most_runs = piece_quads / most_quads;  // 1 where a run has parts: they exceed half a piece
-  for (int64_t run = 0; run < tile.depth.runs; run += most_runs) {
-    const int64_t left = tile.depth.runs - run, runs = left < most_runs ? left : most_runs;
-    for (int64_t q = 0; q < quads; q += most_quads) {
-      const int64_t length = quads - q < most_quads ? quads - q : most_quads;
-      const Piece piece{
-          .x = run * tile.run_stride + 4 * q, .runs = runs, .length = 4 * length, .run_stride = tile.run_stride};
-      dot_piece<blocks>(block, piece, rows, groups);
-      block.w += runs * length * quad_bytes;
-      block.start = block.acc;
-      block.start_stride = block.acc_stride;
-    }
-  }
+  constexpr Cut cut{.step = 4, .most = 256 / blocks};  // 16 KiB
+  for_each_piece(tile.depth, tile.run_stride, cut, [&](const Piece& piece, int64_t quads) {
+    dot_piece<blocks>(block, piece, rows, groups);
+    block.w += quads * quad_bytes;
+    block.start = block.acc;
+    block.start_stride = block.acc_stride;
+  });
 }
 
 // bias - xz' * correction of one block of columns, `columns` of which exist.
@@ -169,13 +150,11 @@ void dot_columns(const DotTile& tile, int64_t row, int64_t rows, int64_t groups,
   dot_block<blocks>(tile, block, rows, groups);
 }
 
-// Rows in groups that are as even as can be: 8 rows are 4 and 4 where 6 are the most.
 template <int blocks>
 void dot_rows(const DotTile& tile, int64_t column) {
-  const int64_t groups = ceil_quotient(tile.rows, most_rows(blocks));
-  const int64_t rows = tile.rows / groups, larger = tile.rows % groups;  // groups of rows + 1
-  if (larger > 0) dot_columns<blocks>(tile, 0, rows + 1, larger, column);
-  dot_columns<blocks>(tile, larger * (rows + 1), rows, groups - larger, column);
+  for_each_size(tile.rows, most_rows(blocks), [&](int64_t row, int64_t rows, int64_t groups) {
+    dot_columns<blocks>(tile, row, rows, groups, column);
+  });
 }
 
 // sum x' of a row
