@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from math import prod
 
 import numpy as np
@@ -34,6 +34,12 @@ def memory_limit() -> int:
     if not value.isdecimal() or int(value) == 0:
         raise BadInput(f"Q8EMU_MEMORY_LIMIT is '{value}'; expected a number of bytes.")
     return int(value)
+
+
+@cache
+def dtype_name(dtype: np.dtype) -> str:
+    """The name that a Buffer has for a dtype; NumPy makes it anew each time, which takes longer than a small layer."""
+    return str(dtype)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import numpy as np
 from q8emu.cores import Core, Definition, Transfer
 from q8emu.errors import BadInput
 from q8emu.hosting import HostNode
-from q8emu.program import Buffer, Port, Program, Step
+from q8emu.program import Buffer, Port, Program, Step, dtype_name
 from q8emu.trace import Trace
 
 WITH_ACCUMULATORS = ("conv2d", "depthwise_conv2d", "matmul", "mean")
@@ -173,7 +173,7 @@ class Runner:
         results = self.hosts[index].run([self.core.read(b) for b in step.inputs])
         for buffer, array in zip(step.outputs, results, strict=True):
             expected = self.program.buffers[buffer]
-            if array.shape != expected.shape or str(array.dtype) != expected.dtype:
+            if array.shape != expected.shape or dtype_name(array.dtype) != expected.dtype:
                 raise BadInput(
                     f"Host step '{step.node}' gave {array.dtype}{list(array.shape)}; expected "
                     f"{expected.dtype}{list(expected.shape)}."
@@ -259,7 +259,7 @@ def check_inputs(program: Program, inputs: Mapping[str, np.ndarray], runs: int =
     for name in program.inputs:
         info, array = program.ports[name].tensor, inputs[name]
         shape = info.shape if runs == 1 else (runs * rows(info.shape), *info.shape[1:])
-        if str(array.dtype) != info.dtype or array.shape not in (shape, info.shape):
+        if dtype_name(array.dtype) != info.dtype or array.shape not in (shape, info.shape):
             raise BadInput(f"Input '{name}' is {array.dtype}{list(array.shape)}; expected {info.dtype}{list(shape)}.")
 
 

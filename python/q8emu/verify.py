@@ -16,7 +16,7 @@ from q8emu.errors import BackendUnavailable
 from q8emu.fingerprint import fingerprint
 from q8emu.graph import INTERNAL
 from q8emu.inputs import random_inputs
-from q8emu.program import Port
+from q8emu.program import Port, dtype_name
 from q8emu.report import Report
 from q8emu.result import OracleResult, no_verdict
 from q8emu.run import Runner
@@ -232,7 +232,7 @@ def _local(part: Batch, expected: Trace) -> Callable[[], Trace]:
 
 
 def _fits(port: Port, array: np.ndarray) -> bool:
-    return str(array.dtype) == port.tensor.dtype and array.shape == port.tensor.shape
+    return dtype_name(array.dtype) == port.tensor.dtype and array.shape == port.tensor.shape
 
 
 def _settings(

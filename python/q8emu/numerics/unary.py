@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 
 from q8emu.numerics import libm
-from q8emu.numerics.spec import fma, fma_array
+from q8emu.numerics.spec import fma_array
 
 F32 = np.float32
 
@@ -49,13 +49,10 @@ TANH_Q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89
 
 def _horner(x: np.ndarray, coefficients: tuple[float, ...]) -> np.ndarray:
     """Polynomial with one fma per step."""
-    rows = []
-    for value in x.ravel():
-        total = F32(coefficients[0])
-        for coefficient in coefficients[1:]:
-            total = fma(total, value, F32(coefficient))
-        rows.append(total)
-    return np.array(rows, F32).reshape(x.shape)
+    total = np.full_like(x, F32(coefficients[0]))
+    for coefficient in coefficients[1:]:
+        total = fma_array(total, x, F32(coefficient))
+    return total
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -92,11 +89,8 @@ def exp_below_zero(x: np.ndarray) -> np.ndarray:
     m = shifted - EXP_MAGIC
     for part in EXP_LN2:
         x = fma_array(m, part, x)
-    p = np.full_like(x, EXP_P[0])
-    for coefficient in EXP_P[1:]:
-        p = fma_array(p, x, F32(coefficient))
     power = (shifted.view(np.uint32) << np.uint32(23)) + np.uint32(0x3F800000)
-    return np.asarray(p * power.view(F32), F32)
+    return np.asarray(_horner(x, EXP_P) * power.view(F32), F32)
 
 
 def hard_sigmoid(x: np.ndarray, alpha: float = 0.2, beta: float = 0.5) -> np.ndarray:
