@@ -266,6 +266,10 @@ def test_the_cpu_tells_whether_products_of_pairs_saturate() -> None:
     assert "vnni no" in old.describe()
     assert not parse_cpuinfo(INTEL.format("avx512_vnni"), "x86_64", "").saturates_pairs
     assert not parse_cpuinfo("flags : sse4_1\n", "x86_64", "").saturates_pairs
+    lanes = {
+        f: parse_cpuinfo(f"flags : {f}\n", "x86_64", "").sums_by_8 for f in ("avx2", "avx2 fma", "avx2 fma avx512f")
+    }
+    assert list(lanes.values()) == [False, True, False]
     arm = parse_cpuinfo("Features : fp asimd asimddp\n", "aarch64", "an ARM")
     assert (arm.model, arm.saturates_pairs) == ("an ARM", False)
     assert "flags unknown" in parse_cpuinfo("", "x86_64", "").describe()

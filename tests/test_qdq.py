@@ -109,3 +109,10 @@ def test_a_float_softmax_is_summed_in_its_order(tmp_path: Path, opset: int, dept
         (row,) = found.tensors
         assert row.promised == this_cpu().sums_by_8
         assert found.verdict == "exact" or not row.promised, found.sentence
+
+
+def test_a_softmax_of_numpy_is_not_promised(tmp_path: Path) -> None:
+    path = between(tmp_path / "s.onnx", "Softmax", [4, 9], (0.1, 0), (1 / 256, -128), 13, axis=1)
+    x = np.random.default_rng(0).integers(-128, 128, (4, 9), np.int8)
+    (found,) = verify(path, {"x": x}, numerics="qdq", against=["onnx-reference"]).oracles
+    assert [row.promised for row in found.tensors] == [False]

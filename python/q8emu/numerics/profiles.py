@@ -51,7 +51,7 @@ ORT = Numerics(
 QDQ = replace(
     ORT,
     name="qdq",
-    reproduces="ONNX Runtime 1.32 CPU, optimizations off, on QDQ files, but Conv, Gemm, MatMul; x86-64; Softmax: AVX2",
+    reproduces="ONNX Runtime 1.32 CPU, x86-64 with AVX2, optimizations off, QDQ files; all but Conv, Gemm, MatMul",
     oracle="ort-unfused",
     add="float",
     multiply="float",
