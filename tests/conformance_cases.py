@@ -241,8 +241,17 @@ def _onnx(parts: Sequence[tuple[onnx.ModelProto, Feeds]], profile: str, oracle: 
     found = judged(merged.SerializeToString(), feeds, profile, oracle, len(parts))
     if found is not None or len(parts) == 1:
         return found or Count(refused=sets)
-    half = len(parts) // 2
-    return _onnx(parts[:half], profile, oracle, sets) + _onnx(parts[half:], profile, oracle, sets)
+    ordered = sorted(parts, key=lambda part: _is_mixed(part[0]))  # what suits the mixed ones may not suit the others
+    mixed = sum(_is_mixed(model) for model, _ in parts)
+    cut = len(parts) - mixed if 0 < mixed < len(parts) else len(parts) // 2
+    return _onnx(ordered[:cut], profile, oracle, sets) + _onnx(ordered[cut:], profile, oracle, sets)
+
+
+def _is_mixed(model: onnx.ModelProto) -> bool:
+    """Has it numbers of uint8 and of int8?"""
+    types = {value.type.tensor_type.elem_type for value in model.graph.input}
+    types |= {constant.data_type for constant in model.graph.initializer}
+    return {onnx.TensorProto.UINT8, onnx.TensorProto.INT8} <= types
 
 
 def _prefixed(model: onnx.ModelProto, prefix: str) -> onnx.ModelProto:

@@ -130,12 +130,12 @@ def quantize_multiplier(real: float, form: Form = TFLITE_FORM) -> tuple[int, int
         return _power_of_two(real, form)
     top = 2 ** (form.bits - 1)
     if form.fraction_bits:
-        fixed = _mantissa(Fraction(real) * 2**form.fraction_bits, form)
+        fixed = _mantissa(real, form.fraction_bits, form)
         if fixed >= top:
             raise ValueError(f"expected less than {top / 2**form.fraction_bits:g} ({form.bits} bits)")
         return fixed, form.fraction_bits
     fraction, exponent = math.frexp(real)
-    multiplier = _mantissa(Fraction(fraction) * top, form)
+    multiplier = _mantissa(fraction, form.bits - 1, form)
     if multiplier == top:
         multiplier, exponent = (top - 1, exponent) if form.carry == "saturate" else (top // 2, exponent + 1)
     if exponent < -31 or multiplier == 0:
@@ -145,10 +145,11 @@ def quantize_multiplier(real: float, form: Form = TFLITE_FORM) -> tuple[int, int
     return multiplier, form.bits - 1 - exponent
 
 
-def _mantissa(value: Fraction, form: Form) -> int:
-    if form.mantissa == "half_even":
-        return round(value)
-    return math.floor(value + (Fraction(1, 2) if form.mantissa == "half_away" else 0))  # it is not negative
+def _mantissa(real: float, power: int, form: Form) -> int:
+    """mantissa(real * 2^power): a float is an integer over a power of two."""
+    numerator, denominator = real.as_integer_ratio()
+    shift = denominator.bit_length() - 1 - power
+    return ROUNDINGS[form.mantissa](numerator << max(-shift, 0), max(shift, 0))
 
 
 def _power_of_two(real: float, form: Form) -> tuple[int, int]:
