@@ -19,13 +19,13 @@ import gc
 import importlib
 import json
 import multiprocessing
-import queue
 import shlex
 import sys
 import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,9 @@ from q8emu.backends.cpu import this_cpu
 TABLE = Path(__file__).parent.parent / "docs" / "conformance.json"
 SHORT = {"cases": 256, "requantizations": 2**15}
 FULL = {"cases": 10**5, "requantizations": 10**7}
-SLICE = 10.0
+SLICE = 20.0
 """Seconds after which a process gives up a row, so that all rows grow evenly and little is lost."""
+CONTEXT = multiprocessing.get_context("fork")
 
 Measured = dict[str, Any]
 
@@ -59,6 +60,12 @@ class Progress:
     found: Count
     batches: int
     size: int
+
+
+Work = tuple[int, int, int, Progress | None]
+"""A slice: the number of the row, how many units are wanted, the seed, how far it is."""
+Slice = tuple[Work, bool]
+"""With whether each model runs in a process of its own."""
 
 
 def measure(row: Row, wanted: int, seed: int, start: Progress | None = None, seconds: float = float("inf")) -> Progress:
@@ -162,8 +169,8 @@ class Plan:
         now = self.now[number]
         return now.found.units / self._wanted[ROWS[number].unit] if now else 0.0
 
-    def next(self) -> tuple[int, int, int, Progress | None] | None:
-        """The arguments of the next slice; None where there is nothing to begin at the moment."""
+    def next(self) -> Work | None:
+        """The next slice; None where there is nothing to begin at the moment."""
         able = [n for n in self.now if n not in self._running and self.part(n) < 1]
         if not able:
             return None
@@ -179,33 +186,44 @@ class Plan:
 
 def run(plan: Plan, jobs: int, minutes: float, command: str, *, keep: bool) -> int:
     """Measure slices in processes of their own until all is done or time is over; the exit code."""
-    code, running, end = 0, 0, time.monotonic() + 60 * minutes
-    results: queue.Queue[Any] = queue.Queue()
-    with multiprocessing.get_context("fork").Pool(jobs, maxtasksperchild=1) as pool:
-        while True:
-            while running < jobs and time.monotonic() < end and (work := plan.next()):
-                pool.apply_async(_measured, work, callback=results.put, error_callback=results.put)
-                running += 1
-            if not running:
-                return code
-            result, running = results.get(), running - 1
-            if isinstance(result, BaseException):
-                raise result
-            number, now, seconds = result
+    code, running, end = 0, dict[Connection, Slice](), time.monotonic() + 60 * minutes
+    while True:
+        while len(running) < jobs and time.monotonic() < end and (work := plan.next()):
+            running.update([_begun(work, apart=ROWS[work[0]].profile.startswith("torch"))])
+        if not running:
+            return code
+        for reader in wait(list(running)):
+            assert isinstance(reader, Connection)
+            work, apart = running.pop(reader)
+            number, _, seed, _ = work
+            try:
+                now, seconds = reader.recv()
+            except EOFError:
+                if apart:
+                    raise RuntimeError(f"{ROWS[number].key}: the process that measured it ended") from None
+                running.update([_begun(work, apart=True)])  # an oracle took the process with it
+                continue
             plan.done(number, now)
-            row = ROWS[number]
-            print(f"{row.key}: {now.found} after {now.batches} batches, {seconds:.0f} s", flush=True)
+            print(f"{ROWS[number].key}: {now.found} after {now.batches} batches, {seconds:.0f} s", flush=True)
             code = 1 if now.found.differing else code
             if keep:
-                write([record(row, now, plan.seed, command)])
+                write([record(ROWS[number], now, seed, command)])
 
 
-def _measured(number: int, wanted: int, seed: int, start: Progress | None) -> tuple[int, Progress, float]:
+def _begun(work: Work, *, apart: bool) -> tuple[Connection, Slice]:
+    reader, writer = CONTEXT.Pipe(duplex=False)
+    CONTEXT.Process(target=_measured, args=(writer, apart, *work)).start()
+    writer.close()
+    return reader, (work, apart)
+
+
+def _measured(writer: Connection, apart: bool, number: int, wanted: int, seed: int, start: Progress | None) -> None:
     """A slice of one row; rows are named by number, because their functions do not travel."""
     gc.disable()  # a process of its own, which ends soon
+    conformance_cases.APART = apart
     began = time.monotonic()
     now = measure(ROWS[number], wanted, seed, start, SLICE)
-    return number, now, time.monotonic() - began
+    writer.send((now, time.monotonic() - began))
 
 
 def main() -> int:
@@ -232,7 +250,6 @@ def main() -> int:
     ]
     if not chosen:
         parser.error("no row of conformance_rows.py has such a profile and operator")
-    conformance_cases.APART = True
     reasons = {row.key: reason for row in chosen if (reason := missing(row))}
     for name, reason in reasons.items():
         print(f"{name}: {reason}", flush=True)
