@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -55,7 +56,7 @@ def test_the_promise_is_about_the_sum_that_is_reproduced(cifar10_test: tuple[np.
 
 
 def between(
-    path: Path, op: str, shape: list[int], x: tuple[float, int], y: tuple[float, int], opset: int, **attrs: object
+    path: Path, op: str, shape: list[int], x: tuple[float, int], y: tuple[float, int], opset: int, **attrs: Any
 ) -> Path:
     """A model of one float operator from int8 to int8, with scale and zero point of both."""
     values = {
