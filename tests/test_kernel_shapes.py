@@ -65,8 +65,9 @@ SHAPES = {
     "dilated-stride": Shape((12, 12), 2, 6, strides=(2, 3), dilations=(3, 2), pads=(3, 0, 1, 2)),
     "dilated-beyond": Shape((4, 4), 3, 4, dilations=(6, 6), pads=(7, 7, 7, 7)),
     "only-padding": Shape((2, 2), 3, 4, (2, 2), pads=(5, 4, 3, 5)),
-    # deeper than a piece of the depth: many runs, one long run
+    # deeper than a piece of the depth: pieces of one run and of several, one long run
     "deep-runs": Shape((3, 4), 160, 16, batch=2),
+    "deep-many-runs": Shape((9, 4), 100, 17, (9, 3), pads=(4, 1, 4, 1)),
     "deep-run": Shape((1, 3), 1300, 17, (1, 1), pads=NONE, batch=3),
     # more pixels than a tile, with rows and images that a tile cuts
     "wide": Shape((3, 301), 2, 40),
