@@ -131,6 +131,16 @@ def mutate(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def guest(session: nox.Session) -> None:
+    """The rows of torch-fbgemm on an emulated CPU with VNNI. Needs what tests/guest_machine.py says; takes hours."""
+    session.install(".[test,torch,workflow]")
+    machines = str(Path("build", "guest").absolute())
+    table = ("python", "tests/conformance_table.py", "--only", "torch-fbgemm", "--guests", machines)
+    session.run("python", "tests/guest_machine.py", "build", machines)
+    session.run("python", "tests/guest_machine.py", "run", machines, "--", *table, *session.posargs)
+
+
+@nox.session(default=False)
 def conformance(session: nox.Session) -> None:
     """The conformance table in full: 10^7 requantizations, 10^5 random operators per row. Takes hours."""
     session.install(".[test,litert,workflow]")

@@ -7,8 +7,9 @@
 
 Rows are listed in conformance_rows.py. With --write the measured rows enter docs/conformance.json, which the table in
 docs/conformance.md is made from (python docs/generate.py --write), batch after batch: a later run with --write goes on
-where the file stops, as long as the seed, the oracle's version and the processor are the same. Exit code 1 where a
-promised value differs, 2 where an oracle is missing.
+where the file stops, as long as the seed, the oracle's version and the processor are the same. With --guests the rows
+of torch-fbgemm are measured on emulated CPUs with VNNI, which guest_machine.py starts. Exit code 1 where a promised
+value differs, 2 where an oracle is missing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import pairwise
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ import numpy as np
 import conformance_cases
 from conformance_cases import Count
 from conformance_rows import ROWS, Row
+from guest_oracle import GuestTorch, in_guests
 from q8emu.backends import BACKENDS
 from q8emu.backends.cpu import this_cpu
 
@@ -103,8 +106,9 @@ def missing(row: Row) -> str | None:
 
 def circumstances(row: Row, seed: int) -> Measured:
     """What a measurement depends on, beside the code of q8emu."""
-    version = BACKENDS[row.oracle].version() if row.oracle in BACKENDS else row.oracle
-    return {"version": version, "cpu": this_cpu().describe(), "seed": seed}
+    oracle = BACKENDS.get(row.oracle)
+    cpu = oracle.cpu() if isinstance(oracle, GuestTorch) else this_cpu().describe()
+    return {"version": oracle.version() if oracle else row.oracle, "cpu": cpu, "seed": seed}
 
 
 def record(row: Row, now: Progress, seed: int, command: str) -> Measured:
@@ -237,11 +241,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="rows that are measured at a time, each in a process")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing after so long")
+    parser.add_argument("--guests", type=Path, metavar="FOLDER", help="ask torch-fbgemm on the machines that run here")
     parser.add_argument("--write", action="store_true", help="go on with docs/conformance.json and put the rows there")
     options = parser.parse_args()
+    with in_guests(options.guests):
+        return _main(parser, options)
+
+
+def _main(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     given = {"cases": options.cases, "requantizations": options.requantizations}
     wanted = (FULL if options.full else SHORT) | {k: v for k, v in given.items() if v is not None}
-    command = shlex.join(["python", "tests/conformance_table.py", *(a for a in sys.argv[1:] if a != "--write")])
+    told = ["FOLDER" if before == "--guests" else word for before, word in pairwise(["", *sys.argv[1:]])]
+    command = shlex.join(["python", "tests/conformance_table.py", *(word for word in told if word != "--write")])
     chosen = [
         row
         for row in ROWS

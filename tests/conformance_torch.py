@@ -7,7 +7,6 @@ an engine makes of a float bias depends on whether the weights have one scale or
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,7 +19,7 @@ from conformance_bulk import LARGEST_BIAS, VALUES, Bulk, Model, crafted
 from conformance_cases import Count, apart, judged, shared
 from q8emu.backends import BACKENDS
 from q8emu.backends.torch import Torch
-from torch_cases import Case, Draw, Operand, draw, module, traced
+from torch_cases import Case, Draw, Operand, arguments, draw, module, traced
 
 Rng = np.random.Generator
 
@@ -126,8 +125,6 @@ def _torch(cases: Sequence[Case], profile: str, oracle: str, sets: int) -> Count
 
 
 def _judged(cases: Sequence[Case], profile: str, oracle: str, sets: int) -> Count | None:
-    import torch
-
     from q8emu.backends.torch import under
 
     engine = engine_of(oracle)
@@ -135,7 +132,7 @@ def _judged(cases: Sequence[Case], profile: str, oracle: str, sets: int) -> Coun
     batch = len(arrays[0]) // sets
     content = traced(_side_by_side(cases), [a[:batch] for a in arrays], engine)
     with under(engine, 1):
-        names = [a.name for a in torch.jit.load(io.BytesIO(content)).forward.schema.arguments[1:]]
+        names = arguments(content)
     return judged(content, dict(zip(names, arrays, strict=True)), profile, oracle, len(cases), batch=batch)
 
 

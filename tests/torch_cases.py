@@ -45,6 +45,15 @@ def traced(module: Any, arrays: Sequence[np.ndarray], engine: str) -> bytes:
     return file.getvalue()
 
 
+def arguments(file: bytes) -> list[str]:
+    """The names of the inputs of a TorchScript file, without PyTorch's Python wrappers, which take time."""
+    import torch
+
+    unit = torch._C.CompilationUnit()
+    module = torch._C.import_ir_module_from_buffer(unit, file, torch.device("cpu"), {}, False)
+    return [argument.name for argument in module._get_method("forward").schema.arguments[1:]]
+
+
 class Draw:
     """Numbers that a quantized operator may meet.
 

@@ -17,28 +17,27 @@ from q8emu.backends.torch import TORCH_FBGEMM, TORCH_FBGEMM_AVX2, TORCH_ONEDNN, 
 from q8emu.backends.tosa import TOSA_DOUBLE, TOSA_INEXACT, TOSA_SINGLE
 from q8emu.errors import BadInput
 
-BACKENDS: Mapping[str, Backend] = MappingProxyType(
-    {
-        "litert": LITERT,
-        "litert-ref": LITERT_REF,
-        "litert-xnnpack": LITERT_XNNPACK,
-        "onnx-reference": OnnxReference(),
-        "ort": ORT,
-        "ort-default": ORT_DEFAULT,
-        "ort-unfused": ORT_UNFUSED,
-        "ort-x64-avx2": ORT_X64_AVX2,
-        "spec": Definition(),
-        "tflm": TFLM(),
-        "torch-fbgemm": TORCH_FBGEMM,
-        "torch-fbgemm-avx2": TORCH_FBGEMM_AVX2,
-        "torch-onednn": TORCH_ONEDNN,
-        "torch-qnnpack": TORCH_QNNPACK,
-        "torch-x86": TORCH_X86,
-        "tosa-double": TOSA_DOUBLE,
-        "tosa-inexact": TOSA_INEXACT,
-        "tosa-single": TOSA_SINGLE,
-    }
-)
+_BY_NAME: dict[str, Backend] = {
+    "litert": LITERT,
+    "litert-ref": LITERT_REF,
+    "litert-xnnpack": LITERT_XNNPACK,
+    "onnx-reference": OnnxReference(),
+    "ort": ORT,
+    "ort-default": ORT_DEFAULT,
+    "ort-unfused": ORT_UNFUSED,
+    "ort-x64-avx2": ORT_X64_AVX2,
+    "spec": Definition(),
+    "tflm": TFLM(),
+    "torch-fbgemm": TORCH_FBGEMM,
+    "torch-fbgemm-avx2": TORCH_FBGEMM_AVX2,
+    "torch-onednn": TORCH_ONEDNN,
+    "torch-qnnpack": TORCH_QNNPACK,
+    "torch-x86": TORCH_X86,
+    "tosa-double": TOSA_DOUBLE,
+    "tosa-inexact": TOSA_INEXACT,
+    "tosa-single": TOSA_SINGLE,
+}
+BACKENDS: Mapping[str, Backend] = MappingProxyType(_BY_NAME)
 
 
 def backend(name: str) -> Backend:

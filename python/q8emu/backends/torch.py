@@ -84,7 +84,7 @@ class Torch:
                 return TorchSession(self, Path(model), taps, threads)
         except (OSError, RuntimeError, ValueError) as refusal:  # what torch raises
             raise BackendUnavailable(
-                f"oracle '{self.name}': {self.version()} refuses the model: {_sentence(refusal)}"
+                f"oracle '{self.name}': {self.version()} refuses the model: {sentence(refusal)}"
             ) from refusal
 
 
@@ -118,7 +118,7 @@ class TorchSession:
             return Trace(self._oracle.name, {}, plain, provenance=self._provenance)
         shown = self._call(lambda *feeds: self._tapped(self._owner._c, *feeds), inputs)
         final, inner = shown[: self._results], shown[self._results :]
-        seen = _outputs(final if self._results > 1 else final[0])
+        seen = outputs(final if self._results > 1 else final[0])
         named = seen | self._named(inner)
         return Trace(
             source=self._oracle.name,
@@ -141,7 +141,7 @@ class TorchSession:
 
     def run_plain(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run one batch through the module as it is."""
-        return _outputs(self._call(self._plain, inputs))
+        return outputs(self._call(self._plain, inputs))
 
     def _call(self, function: Callable[..., Any], inputs: Mapping[str, np.ndarray]) -> Any:
         import torch
@@ -151,7 +151,7 @@ class TorchSession:
             with under(self._oracle.engine, self._threads), torch.no_grad():
                 return function(*feeds)
         except (RuntimeError, ValueError) as refusal:  # what torch raises
-            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {_sentence(refusal)}") from refusal
+            raise BackendUnavailable(f"oracle '{self._oracle.name}' fails to run: {sentence(refusal)}") from refusal
 
     def _named(self, tensors: Sequence[Any]) -> dict[str, np.ndarray]:
         """The quantized ones by the names that the reader gives them, in the order of the code."""
@@ -180,7 +180,7 @@ def save_traced(module: Any, example: Sequence[Any], path: Path) -> Path:
             warnings.simplefilter("ignore")
             torch.jit.save(torch.jit.trace(module, tuple(example)), str(path))
     except (AttributeError, ImportError, OSError, RuntimeError, TypeError, ValueError) as problem:  # what torch raises
-        raise BadInput(f"PyTorch cannot trace the module on the example: {_sentence(problem)}") from problem
+        raise BadInput(f"PyTorch cannot trace the module on the example: {sentence(problem)}") from problem
     return path
 
 
@@ -243,7 +243,8 @@ def _path(node: Any) -> str:
     return ".".join(reversed(names))
 
 
-def _outputs(result: Any) -> dict[str, np.ndarray]:
+def outputs(result: Any) -> dict[str, np.ndarray]:
+    """What a module returns, by the names that the reader gives its outputs; quantized tensors as integers."""
     if not isinstance(result, (list, tuple)):
         return {"output": _array(result)}
     if len(result) == 1:
@@ -264,7 +265,8 @@ def _first_difference(plain: Mapping[str, np.ndarray], seen: Mapping[str, np.nda
     return None
 
 
-def _sentence(problem: BaseException) -> str:
+def sentence(problem: BaseException) -> str:
+    """What PyTorch says of a problem in the end, without its traceback."""
     lines = [line.strip() for line in str(problem).splitlines() if line.strip()]
     return lines[-1][:300] if lines else type(problem).__name__
 
