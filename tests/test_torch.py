@@ -22,12 +22,12 @@ from q8emu.backends import BACKENDS
 from q8emu.backends.cpu import this_cpu
 from q8emu.backends.torch import under
 from q8emu.emulator import Emulator, Options
-from q8emu.errors import BackendUnavailable, BadInput
+from q8emu.errors import BackendUnavailable, BadInput, UnsupportedOperator
 from q8emu.numerics import PROFILES, profile
 from q8emu.report import Report
 from q8emu.run import Runner
 from q8emu.verify import verify
-from torch_cases import CASES, Case, Operand, case, module
+from torch_cases import CASES, Case, Operand, case, module, traced
 
 EXAMPLES = int(os.environ.get("Q8EMU_FUZZ_EXAMPLES", "12"))
 IMAGES = int(os.environ.get("Q8EMU_IMAGES", "50"))
@@ -114,6 +114,63 @@ def test_every_sum_of_two_values(tmp_path: Path) -> None:
     path = Case("add", made, feeds).save(tmp_path / "model.pt", "fbgemm")
     report = verify(path, feeds, numerics=fbgemm(), against=[fbgemm()])
     assert report.exit_code == 0, report.oracles[0].sentence
+
+
+def grouped(
+    folder: Path, rng: np.random.Generator, group: int, per: int, units: int, engine: str = "fbgemm"
+) -> tuple[Path, np.ndarray]:
+    """A convolution of 3x3 taps whose pairs saturate, and its input."""
+    import torch
+
+    from q8emu.backends.torch import under
+
+    values = torch.from_numpy(rng.integers(100, 128, (units, per, 3, 3), dtype=np.int8))
+    x = rng.integers(200, 256, (2, group * per, 4, 5)).astype(np.float32)
+    op = torch.ops.quantized.conv2d
+    with under(engine, 1):
+        weight = torch._make_per_tensor_quantized_tensor(values, 2.0**-7, 0)
+        packed = torch.ops.quantized.conv2d_prepack(weight, None, [1, 1], [1, 1], [1, 1], group)
+    made = module([Operand(1.0, 0)], lambda self, q: op(q, self.packed, 64.0, 0), packed=packed)
+    (folder / "model.pt").write_bytes(traced(made, [x], engine))
+    return folder / "model.pt", x
+
+
+def result(model: Path, numerics: str, x: np.ndarray) -> np.ndarray:
+    """What the emulator gives."""
+    return Emulator(model, Options(numerics, threads=1, batch=2)).run({"x": x}).outputs["output"]
+
+
+@pytest.mark.parametrize(
+    ("group", "per", "units"), [(16, 1, 32), (8, 1, 8), (8, 2, 16), (4, 4, 16), (2, 8, 16), (1, 16, 16)]
+)
+def test_kernels_of_their_own(group: int, per: int, units: int, tmp_path: Path, rng: np.random.Generator) -> None:
+    """The one for depthwise saturates on every CPU, also with two outputs a channel; that for groups with AVX2."""
+    model, x = grouped(tmp_path, rng, group, per, units)
+    narrow, wide = (result(model, numerics, x) for numerics in ("torch-fbgemm-avx2", "torch-fbgemm"))
+    assert np.array_equal(narrow, wide) == (per == 1)
+    oracle = BACKENDS[profile(fbgemm()).oracle]
+    expected = oracle.open(model, ()).run({"x": x}).outputs["output"]
+    assert np.array_equal(expected, wide if oracle.name == "torch-fbgemm" else narrow)
+
+
+@pytest.mark.parametrize(
+    ("numerics", "group", "per", "together"),
+    [
+        ("torch-fbgemm", 9, 2, 8),
+        ("torch-fbgemm", 6, 4, 4),
+        ("torch-fbgemm-avx2", 5, 2, 4),
+        ("torch-fbgemm-avx2", 3, 4, 2),
+    ],
+)
+def test_groups_that_fbgemm_computes_outside_its_arrays(
+    numerics: str, group: int, per: int, together: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """PyTorch's process may die of them, so it is not asked here."""
+    model, x = grouped(tmp_path, rng, group, per, group * per, "qnnpack")
+    with pytest.raises(UnsupportedOperator, match=f"{group} groups of {per} channels .* takes {together} groups"):
+        result(model, numerics, x)
+    fewer, x = grouped(tmp_path, rng, together - 1, per, (together - 1) * per, "qnnpack")
+    assert result(fewer, numerics, x).size
 
 
 def test_sums_left_over_by_vectors(tmp_path: Path) -> None:

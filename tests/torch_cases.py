@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 Rng = np.random.Generator
+FBGEMM_TOGETHER = {2: 8, 4: 4}
+"""Groups that FBGEMM takes at a time, at most, by their channels: of other numbers it goes on behind the last."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,16 @@ def _weights(d: Draw, shape: Sequence[int]) -> tuple[Any, Any, float]:
     return weight, bias, float(scales.max())
 
 
+def _of_its_own(d: Draw) -> tuple[int, int, int, int]:
+    """Groups, channels, units and taps of a convolution that FBGEMM has a kernel of its own for."""
+    if d.integer(0, 1):
+        group = 8 * d.integer(1, 3)
+        return group, group, group * d.integer(1, 2), int(d.rng.choice([3, 5]))
+    per = int(d.rng.choice([2, 4, 8, 16]))
+    group = d.integer(1, 3) * FBGEMM_TOGETHER.get(per, 1)
+    return group, group * per, group * per, 3
+
+
 def _convolution(relu: bool) -> Callable[[Draw], Case]:
     def make(d: Draw) -> Case:
         import torch
@@ -176,14 +188,15 @@ def _convolution(relu: bool) -> Callable[[Draw], Case]:
         kernel, strides = [d.integer(1, 3), d.integer(1, 3)], [d.integer(1, 2), d.integer(1, 2)]
         dilations = [d.integer(1, 2), d.integer(1, 2)] if d.integer(0, 3) == 0 else [1, 1]
         pads = [d.integer(0, 2), d.integer(0, 2)]
-        if d.integer(0, 5) == 0:  # what FBGEMM has a kernel of its own for
-            size = int(d.rng.choice([3, 5]))
-            group = channels = units = 8 * d.integer(1, 3)
+        if d.integer(0, 2) == 0:
+            group, channels, units, size = _of_its_own(d)
             kernel, dilations, pads = [size, size], [1, 1], [size // 2, size // 2]
             image = d.image(channels)
         for a in (0, 1):
             if (kernel[a] - 1) * dilations[a] + 1 > image[2 + a] + 2 * pads[a]:
                 kernel[a], dilations[a] = 1, 1
+        if (kernel, pads) == ([3, 3], [1, 1]) and group % FBGEMM_TOGETHER.get(channels // group, 1):
+            strides = [1, 2]  # not the kernel that writes behind its arrays
         x = d.input(image)
         weight, bias, largest = _weights(d, (units, channels // group, *kernel))
         packed = torch.ops.quantized.conv2d_prepack(weight, bias, strides, pads, dilations, group)

@@ -83,7 +83,8 @@ class Numerics:
             could get there, by proof from its weights; "pair_saturate": in convolutions and products of uint8 by int8,
             not depthwise ones nor ConvInteger, each sum of two neighbouring products saturates to int16 before it is
             added; "pair_saturate_all": in those too; "pair_saturate_depthwise": in those of 3x3 or 5x5 taps, a
-            multiple of 8 channels, stride 1 or 2 and unchanged size, and in nothing else;
+            multiple of 8 channels, one or two outputs each, stride 1 or 2 and unchanged size, and in nothing else;
+            the last two refuse convolutions in groups that FBGEMM computes outside its arrays;
             "pairs_of_taps": wraps; depthwise weights with which a sum of two taps could leave int16 are refused.
         bias_bits: width in bits of a bias; a larger one is refused.
         add: "fma": two fused multiply-adds with the zero points inside the rounding (QLinearAdd on x86-64 with FMA);

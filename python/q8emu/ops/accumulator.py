@@ -7,12 +7,17 @@ plus all that can be positive, in whatever order it is made; each product's extr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from q8emu.errors import BadQuantization
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
 from q8emu.numerics import spec
+
+_VECTORS = {"pair_saturate_all": 32, "pair_saturate_depthwise": 64}
+"""Bytes of FBGEMM's vectors, by the overflow of its profiles."""
 
 
 def accumulator_params(low: Lowering) -> dict[str, int | tuple[int, ...]]:
@@ -36,22 +41,24 @@ def _adds_pairs(low: Lowering) -> bool:
     x, w = (low.graph.tensors[name] for name in node.inputs[:2])
     if (x.dtype, w.dtype) != ("uint8", "int8"):
         return False
-    is_depthwise = "group" in node.attrs and w.shape[:2] == (node.attrs["group"], 1)
     if rule == "pair_saturate_depthwise":
-        return is_depthwise and _is_usual(node)
+        return "group" in node.attrs and _is_usual(node, w.shape)
+    is_depthwise = "group" in node.attrs and w.shape[:2] == (node.attrs["group"], 1)
     params = node.in_quant[1] if len(node.in_quant) > 1 else None
     shares = params is None or len(set(params.zero_point)) == 1
     return rule == "pair_saturate_all" or not ((is_depthwise and shares) or node.op == "ConvInteger")
 
 
-def _is_usual(node: Node) -> bool:
-    """A multiple of 8 channels, 3x3 or 5x5 taps, stride 1 or 2, as much padding as keeps the size.
+def _is_usual(node: Node, w_shape: Sequence[int]) -> bool:
+    """Depthwise with one or two outputs, a multiple of 8 channels, 3x3 or 5x5 taps, stride 1 or 2, unchanged size.
 
     Source: pytorch/FBGEMM src/FbgemmConv.cc.
     """
     kernel, attrs = tuple(node.attrs["kernel"]), node.attrs
     return (
         attrs["group"] % 8 == 0
+        and w_shape[1] == 1
+        and w_shape[0] in (attrs["group"], 2 * attrs["group"])
         and kernel in ((3, 3), (5, 5))
         and set(attrs["strides"]) <= {1, 2}
         and set(attrs["dilations"]) == {1}
@@ -70,6 +77,30 @@ def check_taps(node: Node, low: Lowering, w: np.ndarray) -> None:
     pairs = taps[:, : taps.shape[1] // 2 * 2].reshape(len(taps), -1, 2)
     if (pairs == -128).all(-1).any():
         low.refuse(node, "has no rule for depthwise weights of -128 at two taps in a row, whose sum leaves 16 bits")
+
+
+def check_groups(node: Node, low: Lowering, w: np.ndarray) -> None:
+    """Under the rules of FBGEMM, refuse a convolution OIHW that FBGEMM computes outside its arrays.
+
+    Its kernel for groups takes as many of them at a time as fill a vector, and reads and writes on behind the last.
+    Source: pytorch/FBGEMM src/GroupwiseConv.cc, src/PackWeightMatrixForGConv.cc.
+    """
+    width, attrs, per = _VECTORS.get(low.numerics.overflow, 0), node.attrs, w.shape[1]
+    together = max(width // (per * max(per, 4)), 1)
+    if (
+        attrs["group"] > together
+        and attrs["group"] % together
+        and per in (2, 4)
+        and w.shape[0] == attrs["group"] * per
+        and tuple(attrs["kernel"]) == (3, 3)
+        and tuple(attrs["strides"]) in ((1, 1), (2, 2))
+        and set(attrs["dilations"]) == set(attrs["pads"]) == {1}
+    ):
+        low.refuse(
+            node,
+            f"has no rule for {attrs['group']} groups of {per} channels with 3x3 taps: FBGEMM takes {together} groups "
+            "at a time and goes on behind the last one; a multiple of that has a rule",
+        )
 
 
 def refuse_unproven(node: Node, low: Lowering) -> None:

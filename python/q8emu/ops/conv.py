@@ -8,7 +8,7 @@ import numpy as np
 from q8emu.errors import ShapeMismatch
 from q8emu.graph import Node, QuantParams
 from q8emu.lowering import Lowering
-from q8emu.ops.accumulator import check_bias, check_sums, check_taps
+from q8emu.ops.accumulator import check_bias, check_groups, check_sums, check_taps
 from q8emu.ops.base import Attributes, FileView, quant, require
 from q8emu.ops.bias import integer_bias
 from q8emu.ops.output_stage import Role, Stage, output_stage
@@ -59,6 +59,7 @@ def lower(node: Node, low: Lowering) -> None:
         arrays["bias"] = bias.reshape(-1)
     check_bias(node, low, arrays.get("bias"))
     check_taps(node, low, w)
+    check_groups(node, low, w)
     centred = (w.reshape(w.shape[0], -1).astype(np.int64) - arrays["w_zero_point"][:, None]).T
     check_sums(node, low, x_quant, centred, centred.shape[0], arrays.get("bias"))
     params: dict[str, int | tuple[int, ...]] = {"x_zero_point": x_quant.zero_point[0]}
