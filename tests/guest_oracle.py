@@ -43,14 +43,15 @@ class Guest:
             fcntl.flock(lock, fcntl.LOCK_EX)
             return self._answer(request)
 
-    def is_free(self) -> bool:
-        """Does nobody wait for it at the moment?"""
-        with (self.folder / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            return True
+    @property
+    def last_used(self) -> float:
+        """When it was chosen or asked; what rests for long has nothing to do."""
+        return (self.folder / "requests.img").stat().st_mtime
+
+    def choose(self) -> Guest:
+        """Itself, from now on in use."""
+        os.utime(self.folder / "requests.img")
+        return self
 
     def _answer(self, request: tuple[Any, ...]) -> tuple[Any, ...]:
         requests, replies = Disk(self.folder / "requests.img"), Disk(self.folder / "replies.img")
@@ -89,7 +90,7 @@ class GuestTorch(Torch):
 
     def open(self, model: Path, taps: Sequence[str], *, threads: int = 1) -> GuestSession:  # type: ignore[override]
         """Load the file there."""
-        guest = next((g for g in self.guests if g.is_free()), self.guests[next(NUMBERS) % len(self.guests)])
+        guest = min(self.guests, key=lambda guest: guest.last_used).choose()
         return GuestSession(self, guest, model.read_bytes(), taps)
 
 
